@@ -1,0 +1,112 @@
+"""Waveform augmentation through SpeechBrain's augmenter: speed, noise, reverberation.
+
+SpeechBrain's `AddNoise` and `AddReverb` step through their files with iterators whose place no checkpoint
+holds. The two classes here draw each file from torch's random state instead, so that a resumed run
+goes on with the same noises.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from speechbrain.augment.augmenter import Augmenter
+from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
+from torch import Tensor
+
+from cmd_speaker.audio import EXTENSIONS, SAMPLE_RATE, read_audio
+from cmd_speaker.errors import DataError
+
+
+def waveform_augmenter(
+    speed: bool = False,
+    noise: bool = False,
+    reverberation: bool = False,
+    noise_folder: str | Path | None = None,
+    rir_folder: str | Path | None = None,
+    speeds: tuple[int, ...] = (95, 100, 105),
+    snr_low: float = 0.0,
+    snr_high: float = 15.0,
+    probability: float = 1.0,
+) -> Augmenter | None:
+    """SpeechBrain's `Augmenter` with the parts that are switched on, or None.
+
+    A step applies a random number of them, in this order. `noise_folder` holds noise recordings (MUSAN,
+    for example), searched recursively; without one the noise is white. `rir_folder` holds room impulse
+    responses; without one they are drawn from a statistical model. `speeds` are percentages, signal-to-noise
+    ratios dB.
+    """
+    parts: list[torch.nn.Module] = []
+    if speed:
+        parts.append(SpeedPerturb(SAMPLE_RATE, speeds=list(speeds)))
+    if reverberation:
+        parts.append(RandomReverb(rir_folder))
+    if noise:
+        parts.append(RandomNoise(noise_folder, snr_low, snr_high))
+    if not parts:
+        return None
+    return Augmenter(
+        min_augmentations=0, max_augmentations=len(parts), shuffle_augmentations=True,
+        augment_prob=probability, augmentations=parts,
+    )  # fmt: skip
+
+
+class RandomNoise(AddNoise):
+    """Adds a random stretch of a random file to each waveform of the batch, or white noise."""
+
+    def __init__(self, folder: str | Path | None, snr_low: float, snr_high: float) -> None:
+        super().__init__(snr_low=snr_low, snr_high=snr_high)
+        self.files = audio_files(folder) if folder else []
+        self.csv_file = str(folder) if folder else None
+
+    def _load_noise(self, lengths: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
+        rows = []
+        for _ in range(len(lengths)):
+            noise = _read(self.files[_draw(len(self.files))])
+            start = _draw(len(noise))
+            rows.append(np.take(noise, np.arange(start, start + max_length), mode="wrap"))
+        return torch.from_numpy(np.stack(rows)).to(lengths.device), lengths
+
+
+class RandomReverb(AddReverb):
+    """Convolves the batch with a random room impulse response.
+
+    Without files the response is Gaussian noise that decays by 60 dB in 0.1 to 0.6 s after a direct path
+    (Polack's statistical model).
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        super().__init__(csv_file="")
+        self.files = audio_files(folder) if folder else []
+
+    def _load_rir(self, waveforms: Tensor) -> Tensor:
+        if self.files:
+            response = torch.from_numpy(_read(self.files[_draw(len(self.files))]))
+        else:
+            seconds = 0.1 + 0.5 * float(torch.rand(()))
+            time = torch.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+            response = 0.1 * torch.randn(len(time)) * torch.exp(-6.908 * time / seconds)
+            response[0] = 1.0
+        return response[None, :, None].to(waveforms)
+
+
+def audio_files(folder: str | Path) -> list[Path]:
+    """Every audio file below `folder`, sorted; raises `DataError` where there is none."""
+    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in EXTENSIONS)
+    if not found:
+        raise DataError(
+            "no audio files below this folder", file=folder, expected=" ".join(EXTENSIONS),
+            found="none", fix="Check the path",
+        )  # fmt: skip
+    return found
+
+
+def _draw(end: int) -> int:
+    return int(torch.randint(end, ()))
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path) -> np.ndarray:
+    return read_audio(path, convert=True)

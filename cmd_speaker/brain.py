@@ -1,0 +1,124 @@
+"""The Brain: forward, objective, validation by EER, logs and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+import torch
+from speechbrain.augment.augmenter import Augmenter
+from speechbrain.utils.seed import seed_everything
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from cmd_speaker.data import Batch
+from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.features import mean_normalise
+from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.training_state import EpochAverages, RandomStates
+from cmd_speaker.validation import Validation
+
+
+class SpeakerBrain(sb.Brain):
+    """Trains a speech student on its identity loss and, where there is a teacher, under it.
+
+    `modules` holds `front_end`, `student`, `identity` and, under a teacher, `distillation`; `hparams` the
+    recipe's values (`recipes/*/hparams`). `targets` is stage 1's result, None for audio only.
+    """
+
+    def __init__(self, *args: Any, targets: TeacherTargets | None, validation: Validation | None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.targets = targets.to(self.device) if targets is not None else None
+        self.validation = validation
+        self.averages, self.random_states = EpochAverages(), RandomStates()
+        self.total_steps = 0
+        self.tensorboard: SummaryWriter | None = None
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("averages", self.averages)
+            self.checkpointer.add_recoverable("random_states", self.random_states)
+
+    @property
+    def encoder(self) -> SpeakerEncoder:
+        """The student as it is used at test time."""
+        student = self.modules.student
+        return SpeakerEncoder(self.modules.front_end, getattr(student, "module", student))
+
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[Tensor, Tensor]:
+        """Batch -> (embeddings [n, D], index [n] into the batch); augmentation may repeat samples."""
+        waveforms = batch.waveforms.to(self.device, non_blocking=True)
+        index = torch.arange(len(waveforms), device=self.device)
+        waveforms, index = augment(getattr(self.hparams, "wav_augment", None), waveforms, index)
+        with torch.no_grad():
+            features = mean_normalise(self.modules.front_end(waveforms))
+        features, index = augment(getattr(self.hparams, "feature_augment", None), features, index)
+        return self.modules.student(features), index
+
+    def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: sb.Stage) -> Tensor:
+        """Identity loss plus the distillation terms; what is logged goes to `self.averages`."""
+        embeddings, index = predictions
+        embeddings = embeddings.float()
+        batch = batch.to(self.device)
+        loss = self.modules.identity(embeddings, batch.labels[index]).mean()
+        log = {"identity": loss.detach()}
+        if self.targets is not None:
+            teacher = self.targets.batch(batch.rows[index])
+            distillation, terms = self.modules.distillation(embeddings, teacher)
+            loss = loss + distillation
+            log |= terms
+        self.averages.add(log)
+        return loss
+
+    def on_fit_start(self) -> None:
+        """Recover the newest checkpoint, random states included, or start from the recipe's seed."""
+        seed_everything(self.hparams.seed)
+        super().on_fit_start()
+        # The step at which a resumed run writes on in the same curves.
+        self.tensorboard = SummaryWriter(str(Path(self.hparams.output_folder) / "tensorboard"))
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        if stage == sb.Stage.TRAIN:
+            self.loader.dataset.set_epoch(epoch)
+            self.loader.sampler.set_epoch(epoch)
+
+    def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
+        rate = self.hparams.lr_schedule(self.optimizer_step, self.total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Validate, log and save at the end of a training epoch."""
+        if stage != sb.Stage.TRAIN or epoch is None:
+            return
+        train = {"loss": stage_loss, **self.averages.take()}
+        valid: dict[str, float] = {}
+        if self.validation is not None:
+            self.modules.eval()
+            valid = self.validation(self.encoder, self.device)
+        self._log(epoch, train, valid)
+        # The caller resets these after this hook; a checkpoint must not hold the finished epoch's.
+        self.step, self.avg_train_loss = 0, 0.0
+        self.checkpointer.save_and_keep_only(meta={"epoch": epoch, **valid}, num_to_keep=1)
+
+    def _log(self, epoch: int, train: dict[str, float], valid: dict[str, float]) -> None:
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.hparams.train_logger.log_stats({"epoch": epoch, "lr": rate}, train, valid)
+        assert self.tensorboard is not None
+        for stage, values in (("train", train), ("valid", valid)):
+            for name, value in values.items():
+                self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
+        self.tensorboard.flush()
+
+
+def augment(augmenter: Augmenter | None, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply one of SpeechBrain's augmenters to x [batch, time, ...].
+
+    Copies that it adds are followed by `index` [batch]; where a copy became shorter (speed), all are cut
+    to the shortest, so that nothing is padded.
+    """
+    if augmenter is None:
+        return x, index
+    out, lengths = augmenter(x, torch.ones(len(x), device=x.device))
+    if augmenter.do_augment:
+        index = augmenter.replicate_labels(index)
+    return out[:, : int(torch.round(lengths.min() * out.shape[1]))], index

@@ -1,0 +1,230 @@
+"""The file between a model and everything that scores: utterance ids with a float32 matrix.
+
+`.npz` holds the arrays `ids` (strings) and `embeddings`; `.safetensors` holds the tensor `embeddings`
+and, in its metadata under `ids`, the ids as a JSON list. Neither can carry code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmd_speaker.errors import DataError
+
+EXTENSIONS = (".npz", ".safetensors")
+REMAKE = "Make it again with cmd-speaker embed"
+
+
+@dataclass
+class Embeddings:
+    """One embedding per utterance: `vectors` is float32 [N, D] and row k belongs to `ids[k]`."""
+
+    ids: list[str]
+    vectors: np.ndarray
+    path: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def index(self) -> dict[str, int]:
+        """Utterance id -> row of `vectors`; raises `DataError` where an id occurs twice."""
+        index = {name: row for row, name in enumerate(self.ids)}
+        if len(index) < len(self.ids):
+            seen: dict[str, int] = {}
+            for row, name in enumerate(self.ids):
+                first = seen.setdefault(name, row)
+                if first != row:
+                    raise DataError(
+                        f"duplicate id '{name}'",
+                        file=self.path,
+                        expected="each id once",
+                        found=f"embeddings {first + 1} and {row + 1}",
+                        fix="Give every utterance an id of its own and embed again",
+                    )
+        return index
+
+
+def load_embeddings(path: str | Path) -> Embeddings:
+    """Read an embeddings file, recognised by its extension.
+
+    Raises `DataError` for a missing or damaged file, missing arrays, another dtype or shape than float32
+    [N, D], a number of ids other than N, and embeddings that are not finite.
+    """
+    path = Path(path)
+    _check_extension(path)
+    if not path.is_file():
+        raise DataError("no such embeddings file", file=path, fix="Make it with cmd-speaker embed")
+    ids, vectors = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    _check(ids, vectors, path)
+    return Embeddings(ids, vectors, path)
+
+
+def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
+    """Write an embeddings file in the form that its extension names; either all of it appears or nothing.
+
+    Raises `DataError` as `load_embeddings` would for the file, and where it cannot be written.
+    """
+    path = Path(path)
+    _check_extension(path)
+    _check(embeddings.ids, embeddings.vectors, path)
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        if path.suffix.lower() == ".npz":
+            np.savez(file, ids=np.array(embeddings.ids, dtype=np.str_), embeddings=embeddings.vectors)
+        else:
+            from safetensors.numpy import save
+
+            tensors = {"embeddings": np.ascontiguousarray(embeddings.vectors)}
+            file.write(save(tensors, metadata={"ids": json.dumps(embeddings.ids, ensure_ascii=False)}))
+
+
+@contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an exception.
+
+    Missing folders are made. Raises `DataError` where the system refuses to write.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(
+            "the file cannot be written",
+            file=path,
+            expected="a writable folder with enough space",
+            found=error.strerror or str(error),
+            fix="Choose another place, or free some space",
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _check_extension(path: Path) -> None:
+    if path.suffix.lower() not in EXTENSIONS:
+        raise DataError(
+            "unknown kind of embeddings file",
+            file=path,
+            expected=" or ".join(EXTENSIONS),
+            found=f"'{path.suffix}'",
+            fix="Name the file accordingly",
+        )
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise _lacks(path, "arrays ids and embeddings", "a single array")
+        with file:
+            missing = [name for name in ("ids", "embeddings") if name not in file.files]
+            if missing:
+                raise _lacks(path, "arrays ids and embeddings", f"only {', '.join(file.files) or 'nothing'}")
+            ids, vectors = file["ids"], file["embeddings"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):
+            raise DataError(
+                "an array holds Python objects, which are never loaded",
+                file=path,
+                expected="ids as strings, embeddings as float32",
+                found="dtype object",
+                fix="Save the ids as numpy.array(ids, dtype=str)",
+            ) from error
+        raise _damaged(path, error) from error
+    if ids.dtype.kind != "U" or ids.ndim != 1:
+        raise DataError(
+            "wrong ids",
+            file=path,
+            expected="a list of strings",
+            found=f"{ids.dtype} {list(ids.shape)}",
+            fix="Save the ids as numpy.array(ids, dtype=str)",
+        )
+    return ids.tolist(), vectors
+
+
+def _read_safetensors(path: Path) -> tuple[list[str], np.ndarray]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names, metadata = list(file.keys()), file.metadata() or {}
+            if "embeddings" not in names:
+                raise _lacks(path, "a tensor embeddings", f"only {', '.join(names) or 'nothing'}")
+            stored = file.get_slice("embeddings")
+            if stored.get_dtype() != "F32":
+                raise _not_a_matrix(path, f"{stored.get_dtype()} {stored.get_shape()}")
+            vectors = file.get_tensor("embeddings")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+    if "ids" not in metadata:
+        raise _lacks(path, "ids in the metadata", f"only {', '.join(metadata) or 'nothing'}")
+    try:
+        ids: Any = json.loads(metadata["ids"])
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(ids, list) or not all(isinstance(name, str) for name in ids):
+        raise DataError(
+            "wrong ids", file=path, expected="a JSON list of strings", found=type(ids).__name__, fix=REMAKE
+        )
+    return ids, vectors
+
+
+def _check(ids: list[str], vectors: np.ndarray, path: Path) -> None:
+    if vectors.dtype != np.float32 or vectors.ndim != 2:
+        raise _not_a_matrix(path, f"{vectors.dtype} {list(vectors.shape)}")
+    if len(ids) != len(vectors):
+        raise DataError(
+            "ids and embeddings differ in number",
+            file=path,
+            expected=f"{len(vectors)} ids",
+            found=len(ids),
+            fix=REMAKE,
+        )
+    if vectors.size == 0:
+        raise DataError(
+            "there are no embeddings",
+            file=path,
+            expected="at least one",
+            found=list(vectors.shape),
+            fix=REMAKE,
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"the embedding of '{ids[bad[0]]}' is not finite",
+            file=path,
+            expected="finite numbers",
+            found=f"NaN or infinite numbers in {len(bad)} of {len(ids)} embeddings",
+            fix="Check that audio file and the model, and embed it again",
+        )
+
+
+def _lacks(path: Path, expected: str, found: str) -> DataError:
+    return DataError("not an embeddings file", file=path, expected=expected, found=found, fix=REMAKE)
+
+
+def _not_a_matrix(path: Path, found: str) -> DataError:
+    return DataError(
+        "wrong embeddings",
+        file=path,
+        expected="a float32 matrix [N, D]",
+        found=found,
+        fix="Convert them with numpy.asarray(embeddings, dtype=numpy.float32)",
+    )
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        "the file is damaged", file=path, expected=f"a whole {path.suffix} file", found=error, fix=REMAKE
+    )

@@ -1,0 +1,81 @@
+"""The one embedding path: waveforms -> front-end -> sentence mean normalisation -> student.
+
+Training, validation, the command line and every export go through `SpeakerEncoder`; everything that
+embeds files goes through `embed_all`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cmd_speaker.features import mean_normalise
+
+READ_AHEAD = 256
+"""Utterances that are held at once in order to find equally long ones."""
+
+
+class SpeakerEncoder(nn.Module):
+    """Front-end and student. Only this is needed at test time."""
+
+    def __init__(self, front_end: nn.Module, student: nn.Module) -> None:
+        super().__init__()
+        self.front_end, self.student = front_end, student
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        """[batch, samples] -> mean-normalised features [batch, frames, mels]."""
+        return mean_normalise(self.front_end(waveforms))
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """[batch, samples], all of the same length -> embeddings [batch, D]."""
+        return self.student(self.features(waveforms))
+
+
+@torch.inference_mode()
+def embed_all(
+    encoder: SpeakerEncoder,
+    utterances: Iterable[tuple[str, np.ndarray]],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 16,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Embed (key, samples [n]) pairs; yield (key, embedding [D]) in the order in which they came.
+
+    Only utterances with equally many frames share a batch, so nothing is ever padded: padding changes
+    an embedding (benchmarks/batching.py has figures), and reflection at the convolutions' ends cannot be
+    masked away. The encoder must be in evaluation mode.
+    """
+    held: list[tuple[str, np.ndarray]] = []
+    for item in utterances:
+        held.append(item)
+        if len(held) == READ_AHEAD:
+            yield from _embed_held(encoder, held, device, batch_size)
+            held = []
+    yield from _embed_held(encoder, held, device, batch_size)
+
+
+def _embed_held(
+    encoder: SpeakerEncoder, held: list[tuple[str, np.ndarray]], device: str | torch.device, batch_size: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    groups: dict[int, list[tuple[int, Tensor]]] = defaultdict(list)
+    vectors: dict[int, np.ndarray] = {}
+
+    def flush(length: int) -> None:
+        group = groups.pop(length)
+        embedded = encoder.student(torch.stack([features for _, features in group]))
+        for (place, _), vector in zip(group, embedded.float().cpu().numpy(), strict=True):
+            vectors[place] = vector
+
+    for place, (_, samples) in enumerate(held):
+        features = encoder.features(torch.from_numpy(samples).to(device)[None])[0]
+        groups[len(features)].append((place, features))
+        if len(groups[len(features)]) == batch_size:
+            flush(len(features))
+    for length in list(groups):
+        flush(length)
+    for place, (key, _) in enumerate(held):
+        yield key, vectors[place]

@@ -1,0 +1,109 @@
+"""SpeakerModel: a model folder in, embeddings out. Needs no recipe, no teacher, no YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
+from cmd_speaker.encoder import SpeakerEncoder, embed_all
+from cmd_speaker.errors import DataError
+from cmd_speaker.manifest import Utterance
+from cmd_speaker.model_folder import load_model_folder, save_model_folder
+
+AudioLike = str | Path | np.ndarray | torch.Tensor
+
+
+class SpeakerModel:
+    """A trained speaker encoder.
+
+    ```python
+    model = SpeakerModel.load("run/model")
+    model.similarity("a.wav", "b.wav")   # cosine in [-1, 1]
+    model.embed("a.wav")                 # float32 [D]
+    ```
+    """
+
+    def __init__(self, encoder: SpeakerEncoder, description: dict[str, Any] | None = None) -> None:
+        self.encoder = encoder.eval()
+        self.description = description or {}
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> SpeakerModel:
+        """Load a model folder; checksums and self-test are verified, no code of the folder is run."""
+        return cls(*load_model_folder(folder, device))
+
+    def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
+        """Write a model folder (see `cmd_speaker.model_folder`)."""
+        save_model_folder(folder, self.encoder, provenance or self.description.get("provenance", {}))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.encoder.student.parameters()).device
+
+    @property
+    def embedding_size(self) -> int:
+        return int(self.encoder.student.embedding_size)
+
+    def embed(
+        self, audio: AudioLike, sample_rate: int = SAMPLE_RATE, *, convert: bool = False
+    ) -> np.ndarray:
+        """One embedding, float32 [D], not length-normalised.
+
+        `audio` is a path, or samples [n] in [-1, 1] at `sample_rate` Hz. `convert` allows a file at
+        another rate or with several channels (see `cmd_speaker.audio.read_audio`).
+
+        Raises `DataError` for audio that gives no trustworthy embedding.
+        """
+        if isinstance(audio, str | Path):
+            samples = read_audio(audio, convert=convert)
+        else:
+            samples = np.asarray(audio, dtype=np.float32)
+            if samples.ndim != 1:
+                raise DataError("samples must have one dimension", expected="[samples]", found=samples.shape)
+            if sample_rate != SAMPLE_RATE:
+                samples = resample(samples, sample_rate, SAMPLE_RATE)
+            check_samples(samples, SAMPLE_RATE)
+        return next(embed_all(self.encoder, [("", samples)], device=self.device))[1]
+
+    def similarity(self, a: AudioLike, b: AudioLike, *, convert: bool = False) -> float:
+        """Cosine of two recordings' embeddings, in [-1, 1]."""
+        first, second = self.embed(a, convert=convert), self.embed(b, convert=convert)
+        return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+
+    def embed_utterances(
+        self,
+        utterances: Iterable[Utterance],
+        on_error: Callable[[DataError], None],
+        *,
+        convert: bool = False,
+        list_path: str | Path | None = None,
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield (id, embedding [D]) in order; a bad file is reported through `on_error` and left out.
+
+        `list_path` is the manifest or list from which the utterances come, named in errors.
+        """
+
+        def readable() -> Iterator[tuple[str, np.ndarray]]:
+            for utterance in utterances:
+                try:
+                    yield utterance.id, read_utterance(utterance, convert=convert)
+                except DataError as error:
+                    on_error(error.at(list_path, utterance.row) if list_path else error)
+
+        return embed_all(self.encoder, readable(), device=self.device)
+
+
+def read_utterance(utterance: Utterance, *, convert: bool = False) -> np.ndarray:
+    """The samples of one manifest row, float32 [n] at 16 kHz."""
+    return read_audio(
+        utterance.wav,
+        start=utterance.start,
+        stop=utterance.stop,
+        seconds=utterance.duration,
+        convert=convert,
+    )

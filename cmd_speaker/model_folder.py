@@ -1,0 +1,168 @@
+"""The model folder: `model.safetensors` beside `model.json`, readable without running any of its code.
+
+`model.json` holds the architecture and its arguments, the front-end, the sample rate, the checksum of
+the weights, a self-test (the embedding of a fixed signal) and its own checksum. Names are looked up in
+the tables of `cmd_speaker.students` and `cmd_speaker.features`; nothing else is ever instantiated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cmd_speaker.audio import SAMPLE_RATE
+from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.errors import DataError
+from cmd_speaker.features import FRONT_ENDS
+from cmd_speaker.manifest import file_checksum
+from cmd_speaker.students import STUDENTS
+
+FORMAT_VERSION = 1
+SELF_TEST_SECONDS = 1.0
+SELF_TEST_TOLERANCE = 1e-3
+"""Largest difference between two machines' embeddings, relative to the embedding's norm."""
+
+
+def self_test_signal() -> np.ndarray:
+    """A fixed signal, float32 [16000]: a chirp from 100 Hz to 7 kHz and noise from a congruential generator."""
+    n = int(SELF_TEST_SECONDS * SAMPLE_RATE)
+    time = np.arange(n) / SAMPLE_RATE
+    chirp = np.sin(2 * np.pi * (100 * time + 0.5 * (7000 - 100) / SELF_TEST_SECONDS * time**2))
+    state, noise = 1, np.empty(n)
+    for i in range(n):  # Numerical Recipes' constants; independent of any library's generator
+        state = (1664525 * state + 1013904223) % 2**32
+        noise[i] = state / 2**31 - 1
+    return (0.3 * chirp + 0.1 * noise).astype(np.float32)
+
+
+def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]) -> None:
+    """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = encoder.eval()
+    weights = folder / "model.safetensors"
+    temporary = folder / "model.safetensors.part"
+    save_file({k: v.contiguous().cpu() for k, v in encoder.student.state_dict().items()}, temporary)
+    os.replace(temporary, weights)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "architecture": _name_of(encoder.student, STUDENTS),
+        "arguments": encoder.student.config(),
+        "front_end": {
+            "name": _name_of(encoder.front_end, FRONT_ENDS),
+            "arguments": encoder.front_end.config(),
+        },
+        "normalisation": "sentence_mean",
+        "sample_rate": SAMPLE_RATE,
+        "weights_sha256": file_checksum(weights),
+        "self_test": _self_test_embedding(encoder).tolist(),
+        "provenance": provenance,
+    }
+    description["checksum"] = _checksum(description)
+    temporary = folder / "model.json.part"
+    temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / "model.json")
+
+
+def load_model_folder(
+    folder: str | Path, device: str | torch.device = "cpu"
+) -> tuple[SpeakerEncoder, dict[str, Any]]:
+    """Read a model folder, verify both checksums and the self-test; encoder in evaluation mode.
+
+    Raises `DataError` where a file is missing, was changed, or names something this version lacks.
+    """
+    folder = Path(folder)
+    path, weights = folder / "model.json", folder / "model.safetensors"
+    for file in (path, weights):
+        if not file.is_file():
+            raise DataError(
+                "not a model folder", file=folder, expected="model.json and model.safetensors",
+                found=", ".join(sorted(p.name for p in folder.glob("*"))[:8]) or "nothing",
+                fix="Give the folder `model` of a training run",
+            )  # fmt: skip
+    description = _read_description(path)
+    if file_checksum(weights) != description["weights_sha256"]:
+        raise DataError(
+            "the weights were changed or cut off", file=weights,
+            expected=f"SHA-256 {description['weights_sha256'][:12]}...",
+            found=f"{file_checksum(weights)[:12]}...", fix="Copy the model folder again from its source",
+        )  # fmt: skip
+    encoder = SpeakerEncoder(
+        _build(FRONT_ENDS, description["front_end"]["name"], description["front_end"]["arguments"], path),
+        _build(STUDENTS, description["architecture"], description["arguments"], path),
+    )
+    try:
+        encoder.student.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise DataError(
+            "the weights do not fit the architecture", file=weights, found=str(error).split("\n")[0]
+        ) from error
+    encoder.to(device).eval()
+    _run_self_test(encoder, description["self_test"], path)
+    return encoder, description
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        stored = description.pop("checksum")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(
+            "not readable as a model description", file=path, found=str(error),
+            fix="Copy the model folder again from its source",
+        ) from error  # fmt: skip
+    if stored != _checksum(description):
+        raise DataError(
+            "the model description was changed", file=path, expected=f"checksum {stored}",
+            found=_checksum(description), fix="Copy the model folder again from its source",
+        )  # fmt: skip
+    if description["format_version"] > FORMAT_VERSION:
+        raise DataError(
+            "the model was written by a newer version", file=path, expected=f"format {FORMAT_VERSION}",
+            found=description["format_version"], fix="Upgrade cmd-speaker",
+        )  # fmt: skip
+    return description
+
+
+def _run_self_test(encoder: SpeakerEncoder, expected: list[float], path: Path) -> None:
+    stored = np.array(expected, dtype=np.float32)
+    found = _self_test_embedding(encoder)
+    difference = float(np.abs(found - stored).max() / np.linalg.norm(stored))
+    if not difference <= SELF_TEST_TOLERANCE:
+        raise DataError(
+            "the self-test failed: this machine does not give the model's own embedding", file=path,
+            expected=f"a difference of at most {SELF_TEST_TOLERANCE}", found=f"{difference:.2g}",
+            fix="Do not use these embeddings; check the versions of torch and cmd-speaker",
+        )  # fmt: skip
+
+
+@torch.inference_mode()
+def _self_test_embedding(encoder: SpeakerEncoder) -> np.ndarray:
+    device = next(encoder.student.parameters()).device
+    return encoder(torch.from_numpy(self_test_signal()).to(device)[None])[0].float().cpu().numpy()
+
+
+def _name_of(module: nn.Module, table: dict[str, type[nn.Module]]) -> str:
+    return next(name for name, kind in table.items() if kind is type(module))
+
+
+def _build(table: dict[str, type[nn.Module]], name: str, arguments: dict[str, Any], path: Path) -> nn.Module:
+    if name not in table:
+        raise DataError(
+            "the model names something this version does not know", file=path,
+            expected=" or ".join(table), found=name, fix="Upgrade cmd-speaker",
+        )  # fmt: skip
+    return table[name](**arguments)
+
+
+def _checksum(description: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

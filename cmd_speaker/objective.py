@@ -1,0 +1,71 @@
+"""The objective of stage 2: identity loss plus weighted distillation terms, reduced in one place.
+
+`L = mean_i l_id,i + sum_k lambda_k * (sum_i w_i l_k,i) / batch`. The quality weight w multiplies the
+distillation terms only; a sample without teacher input has w = 0 and still counts for the identity
+loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cmd_speaker.losses import TeacherBatch
+from cmd_speaker.losses.quality import NormQuality, quality_weights
+
+
+@dataclass(frozen=True)
+class Term:
+    """One distillation term: `weight` is its lambda, `loss(student, teacher)` gives [batch]."""
+
+    weight: float
+    loss: Callable[[Tensor, TeacherBatch], Tensor]
+
+
+class QualityWeights(nn.Module):
+    """w per sample from the norms of teacher and student embedding; see `cmd_speaker.losses.quality`."""
+
+    def __init__(self, slope: float = 1.0, offset: float = 1.0) -> None:
+        super().__init__()
+        self.slope, self.offset = slope, offset
+        self.teacher, self.student = NormQuality(), NormQuality()
+
+    def forward(self, student: Tensor, teacher: TeacherBatch) -> Tensor:
+        """Student embeddings [batch, D] -> weights [batch]."""
+        quality = torch.zeros_like(teacher.norm)
+        quality[teacher.matched] = self.teacher(teacher.norm[teacher.matched])
+        return quality_weights(quality, self.student(student.norm(dim=1)), self.slope, self.offset)
+
+
+class Distillation(nn.Module):
+    """The sum of named terms under one weight per sample.
+
+    `terms` maps a name to a `Term`; a term of weight 0 is left out. `quality` gives the weights; None
+    weighs every matched sample 1.
+    """
+
+    def __init__(self, terms: Mapping[str, Term], quality: QualityWeights | None = None) -> None:
+        super().__init__()
+        self.terms = {name: term for name, term in terms.items() if term.weight}
+        self.quality = quality
+
+    def forward(self, student: Tensor, teacher: TeacherBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Embeddings [batch, D] -> (sum of the terms, what to log: term values, mean weight, share active).
+
+        `NAME_active` is the share of the matched samples on which a term is not zero: for a soft feature
+        loss, the share outside the margin.
+        """
+        weights = teacher.matched.to(student.dtype)
+        if self.quality is not None:
+            weights = weights * self.quality(student, teacher)
+        total, log = student.new_zeros(()), {"weight": weights.mean().detach()}
+        for name, term in self.terms.items():
+            values = term.loss(student, teacher)
+            reduced = (weights * values).sum() / len(values)
+            total = total + term.weight * reduced
+            log[name] = reduced.detach()
+            log[f"{name}_active"] = (values.detach()[teacher.matched] > 0).float().mean().nan_to_num()
+        return total, log

@@ -1,0 +1,55 @@
+"""What a trained student is worth: embeddings, scores and error rates of one test list, in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from cmd_speaker.embeddings import Embeddings, save_embeddings
+from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.evaluation.scores import save_scores
+from cmd_speaker.evaluation.scoring import cosine_scores
+from cmd_speaker.evaluation.summary import Summary, summarise
+from cmd_speaker.evaluation.trials import Trials, all_pairs
+from cmd_speaker.manifest import Manifest
+from cmd_speaker.model import SpeakerModel
+
+
+def embed_manifest(
+    model: SpeakerModel, manifest: Manifest, *, convert: bool = False
+) -> tuple[Embeddings, list[DataError]]:
+    """Embeddings of all readable utterances, in manifest order, and an error for each of the others."""
+    errors: list[DataError] = []
+    pairs = model.embed_utterances(manifest, errors.append, convert=convert, list_path=manifest.path)
+    vectors = dict(track(pairs, f"Embedding {manifest.path.name}", len(manifest), transient=True))
+    if not vectors:
+        raise DataErrors(f"{manifest.path}: no utterance could be embedded", errors)
+    return Embeddings(list(vectors), np.stack(list(vectors.values()))), errors
+
+
+def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder: str | Path) -> str:
+    """Embed `test`, score `trials` and all pairs, write everything below `folder`, and return a table.
+
+    Files: `embeddings.npz`, `scores.txt` and `results.json` (fractions, not percent).
+    """
+    folder = Path(folder)
+    embeddings, errors = embed_manifest(model, test)
+    if errors:
+        raise DataErrors(f"{test.path}: {len(errors)} of {len(test)} utterances cannot be embedded", errors)
+    save_embeddings(folder / "embeddings.npz", embeddings)
+    speakers = {utterance.id: utterance.spk_id for utterance in test}
+    listed, missing = cosine_scores(embeddings, trials)
+    if missing:
+        raise DataErrors(f"{trials.path}: {len(missing)} trials cannot be scored", missing)
+    save_scores(folder / "scores.txt", listed)
+    pairs, _ = cosine_scores(embeddings, all_pairs(embeddings.ids, [speakers[i] for i in embeddings.ids]))
+    rows: dict[str, Summary] = {
+        trials.path.name if trials.path else "trials": summarise(listed, speakers),
+        "all pairs": summarise(pairs, speakers, replicates=0),
+    }
+    results = {name: summary.as_dict() for name, summary in rows.items()}
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return "\n".join(f"{name:<18} {summary}" for name, summary in rows.items())

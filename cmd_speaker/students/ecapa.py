@@ -1,0 +1,33 @@
+"""ECAPA-TDNN with width and embedding size as parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+from torch import Tensor
+
+
+class EcapaTdnn(ECAPA_TDNN):
+    """ECAPA-TDNN (Desplanques et al., Interspeech 2020), SpeechBrain's implementation.
+
+    `width` is the number of channels of the four blocks (512 or 1024 in the paper); the aggregation
+    layer has three times as many. The parameter names are SpeechBrain's own.
+    """
+
+    def __init__(self, n_mels: int = 80, width: int = 512, embedding_size: int = 192) -> None:
+        super().__init__(
+            n_mels,
+            lin_neurons=embedding_size,
+            channels=[width, width, width, width, 3 * width],
+            attention_channels=min(128, width),
+            se_channels=min(128, width),
+        )
+        self.n_mels, self.width, self.embedding_size = n_mels, width, embedding_size
+
+    def config(self) -> dict[str, Any]:
+        return {"n_mels": self.n_mels, "width": self.width, "embedding_size": self.embedding_size}
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[batch, frames, mels] -> embeddings [batch, embedding_size]; no padding in the batch."""
+        return super().forward(features).squeeze(1)

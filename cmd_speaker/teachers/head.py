@@ -1,0 +1,133 @@
+"""Stage 1: head and teacher classifier are fitted on the bank, then frozen.
+
+x -> [linear map to the student's size] -> x + P(x) -> t -> teacher classifier. Classes are the distinct
+inputs: identities that the teacher cannot tell apart are one class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cmd_speaker.losses import TeacherBatch
+from cmd_speaker.losses.aam import AamSoftmax
+from cmd_speaker.teachers.bank import Bank
+
+
+class TeacherHead(nn.Module):
+    """`x + P(x)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
+
+    Where the teacher's size is not the student's, a linear map comes first [ours]. x [rows, D_T] ->
+    t [rows, D_S].
+    """
+
+    def __init__(self, teacher_size: int, student_size: int, narrow: int = 48) -> None:
+        super().__init__()
+        same = teacher_size == student_size
+        self.resize: nn.Module = nn.Identity() if same else nn.Linear(teacher_size, student_size)
+        self.bottleneck = nn.Sequential(
+            nn.Linear(student_size, student_size),
+            nn.ReLU(),
+            nn.Linear(student_size, narrow),
+            nn.ReLU(),
+            nn.Linear(narrow, student_size),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.resize(x)
+        return x + self.bottleneck(x)
+
+
+@dataclass(frozen=True)
+class TeacherTargets:
+    """All that stage 2 needs of the teacher: one row per row of the bank, nothing to compute per step.
+
+    `embedding` [rows, D_S] is t; `label` [rows] the teacher's class; `classifier` [classes, D_S] its frozen
+    class vectors; `norm` [rows] the norm of x.
+    """
+
+    embedding: Tensor
+    label: Tensor
+    classifier: Tensor
+    norm: Tensor
+
+    def batch(self, rows: Tensor) -> TeacherBatch:
+        """The targets of bank rows [batch]; -1 stands for a sample without teacher input."""
+        matched = rows >= 0
+        rows = rows.clamp_min(0)
+        return TeacherBatch(
+            self.embedding[rows], self.label[rows], self.classifier, self.norm[rows], matched
+        )
+
+    def to(self, device: torch.device | str) -> TeacherTargets:
+        return TeacherTargets(
+            self.embedding.to(device), self.label.to(device), self.classifier.to(device), self.norm.to(device)
+        )
+
+    def permuted(self, seed: int) -> TeacherTargets:
+        """The control: every identity is given another identity's row (a random cycle through all rows)."""
+        order = np.random.default_rng(seed).permutation(len(self.label))
+        source = np.empty_like(order)
+        source[order] = np.roll(order, 1)
+        return TeacherTargets(
+            self.embedding[source], self.label[source], self.classifier, self.norm[source]
+        )
+
+    def save(self, path: str | Path) -> None:
+        save_file({name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TeacherTargets:
+        return cls(**load_file(path))
+
+
+@dataclass(frozen=True)
+class Stage1Report:
+    """What the teacher can know: printed before a student is trained."""
+
+    identities: int
+    distinct_inputs: int
+    accuracy: float
+    """Share of the distinct inputs that the fitted head and classifier recognise."""
+
+    @property
+    def ceiling(self) -> float:
+        """Best identification rate that any classifier can reach from these inputs alone."""
+        return self.distinct_inputs / self.identities
+
+
+def fit_head(
+    bank: Bank, student_size: int, *, steps: int = 300, learning_rate: float = 3e-3, seed: int = 0
+) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
+    """Fit head and classifier with the identity loss over the bank's distinct inputs, then freeze them.
+
+    The global random state is left as it was.
+    """
+    classes = {checksum: i for i, checksum in enumerate(sorted({row.input for row in bank.rows}))}
+    labels = torch.tensor([classes[row.input] for row in bank.rows])
+    x = torch.from_numpy(bank.embeddings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = TeacherHead(x.shape[1], student_size)
+        classifier = AamSoftmax(len(classes), student_size)
+        parameters = [*head.parameters(), *classifier.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            classifier(head(x), labels).mean().backward()
+            optimizer.step()
+            schedule.step()
+    head.eval().requires_grad_(False)
+    with torch.no_grad():
+        t = head(x)
+        weight = classifier.weight.detach().clone()
+        logits = nn.functional.normalize(t) @ nn.functional.normalize(weight).T
+        accuracy = float((logits.argmax(1) == labels).float().mean())
+    targets = TeacherTargets(t, labels, weight, x.norm(dim=1))
+    return head, targets, Stage1Report(len(bank.rows), len(classes), accuracy)

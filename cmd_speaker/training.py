@@ -1,0 +1,128 @@
+"""Stage 2: a student is built from a recipe and trained, resuming where an earlier run stopped."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import speechbrain as sb
+import torch
+from speechbrain.dataio.sampler import ReproducibleRandomSampler
+from speechbrain.utils.seed import seed_everything
+from torch import nn
+
+from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.checkpoints import SafeCheckpointer
+from cmd_speaker.data import DecodedAudio, TrainingCrops, collate
+from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.errors import DataError
+from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.manifest import Manifest
+from cmd_speaker.memory import keep_freed_memory
+from cmd_speaker.model import read_utterance
+from cmd_speaker.recipe import Recipe
+from cmd_speaker.teachers.bank import UNMATCHED
+from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.validation import Validation
+
+
+def train_student(
+    recipe: Recipe,
+    train: Manifest,
+    valid: tuple[Manifest, Trials] | None = None,
+    targets: TeacherTargets | None = None,
+    rows: np.ndarray | None = None,
+) -> SpeakerEncoder:
+    """Train the recipe's student on `train`; the student of the last epoch, in evaluation mode.
+
+    `valid` gives held-out speakers and their trials. `targets` and `rows` (bank row of each training
+    utterance, [n]) come from stage 1; without them the student learns from audio only.
+    """
+    brain, loader = build_brain(recipe, train, valid, targets, rows)
+    brain.fit(recipe.hparams["epoch_counter"], loader)
+    encoder = brain.encoder.eval()
+    return encoder
+
+
+def build_brain(
+    recipe: Recipe,
+    train: Manifest,
+    valid: tuple[Manifest, Trials] | None,
+    targets: TeacherTargets | None,
+    rows: np.ndarray | None,
+) -> tuple[SpeakerBrain, torch.utils.data.DataLoader]:
+    """The Brain with its modules, checkpointer and loader, ready to fit."""
+    hparams = recipe.hparams
+    labels = train.label_map()
+    # The same start for every teacher: what stage 1 drew does not change the student.
+    seed_everything(hparams["seed"])
+    modules = {
+        "front_end": hparams["front_end"],
+        "student": hparams["student"],
+        "identity": hparams["identity"](
+            n_classes=len(labels), embedding_size=hparams["student"].embedding_size
+        ),
+    }
+    if targets is not None:
+        modules["distillation"] = hparams["distillation"]
+    brain = SpeakerBrain(
+        modules=modules,
+        opt_class=hparams["optimizer"],
+        hparams=hparams,
+        run_opts=recipe.run_opts,
+        checkpointer=_checkpointer(recipe, modules),
+        targets=targets,
+        validation=_validation(valid),
+    )
+    if brain.device == "cpu":
+        keep_freed_memory()
+    loader = _loader(recipe, brain, train, labels, rows)
+    brain.loader = loader
+    brain.total_steps = hparams["number_of_epochs"] * math.ceil(len(loader) / brain.grad_accumulation_factor)
+    return brain, loader
+
+
+def _loader(
+    recipe: Recipe, brain: SpeakerBrain, train: Manifest, labels: dict[str, int], rows: np.ndarray | None
+) -> torch.utils.data.DataLoader:
+    hparams = recipe.hparams
+    if rows is None:
+        rows = np.full(len(train), UNMATCHED)
+    cache = hparams.get("cache_folder")
+    audio = DecodedAudio.open(cache, train) if cache else None
+    crops = TrainingCrops(train, labels, rows, hparams["crop_seconds"], hparams["seed"], audio)
+    if len(crops) < hparams["batch_size"]:
+        raise DataError(
+            "fewer training utterances than one batch", file=train.path,
+            expected=f"at least {hparams['batch_size']}", found=len(crops), fix="Choose a smaller batch_size",
+        )  # fmt: skip
+    return brain.make_dataloader(
+        crops,
+        sb.Stage.TRAIN,
+        sampler=ReproducibleRandomSampler(crops, seed=hparams["seed"]),
+        batch_size=hparams["batch_size"],
+        drop_last=True,
+        collate_fn=collate,
+        num_workers=hparams.get("num_workers", 0),
+        # A generator of its own: making an iterator must not move the global random state.
+        generator=torch.Generator(),
+    )
+
+
+def _checkpointer(recipe: Recipe, modules: dict[str, nn.Module]) -> SafeCheckpointer:
+    learnt = {name: module for name, module in modules.items() if name != "front_end"}
+    recoverables = {**learnt, "epoch_counter": recipe.hparams["epoch_counter"]}
+    return SafeCheckpointer(recipe.folder / "checkpoints", recoverables)
+
+
+def _validation(valid: tuple[Manifest, Trials] | None) -> Validation | None:
+    if valid is None:
+        return None
+    manifest, trials = valid
+    audio = []
+    for utterance in manifest:
+        try:
+            audio.append((utterance.id, read_utterance(utterance)))
+        except DataError as error:
+            raise error.at(manifest.path, utterance.row) from error
+    return Validation(audio, trials)

@@ -1,0 +1,72 @@
+"""What a checkpoint must hold beside weights and optimiser, so that a resumed run ends in the same bits."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from torch import Tensor
+
+
+@register_checkpoint_hooks
+class RandomStates:
+    """The state of every random generator: Python's, NumPy's, torch's and each GPU's."""
+
+    @mark_as_saver
+    def save(self, path: str | Path) -> None:
+        version, words, gauss = random.getstate()
+        name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+        state = {
+            "python": [version, list(words), gauss],
+            "numpy": [name, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        torch.save(state, path)
+
+    @mark_as_loader
+    def load(self, path: str | Path, end_of_epoch: bool) -> None:
+        del end_of_epoch
+        state = torch.load(path, weights_only=True)
+        version, words, gauss = state["python"]
+        random.setstate((version, tuple(words), gauss))
+        name, keys, position, has_gauss, cached = state["numpy"]
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+        torch.set_rng_state(state["torch"])
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+
+@register_checkpoint_hooks
+class EpochAverages:
+    """Averages of what is logged, over the steps of one epoch."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = defaultdict(float)
+        self.steps = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        self.steps += 1
+        for name, value in values.items():
+            self.sums[name] += float(value)
+
+    def take(self) -> dict[str, float]:
+        """The averages so far; starts anew."""
+        averages = {name: total / max(self.steps, 1) for name, total in self.sums.items()}
+        self.sums, self.steps = defaultdict(float), 0
+        return averages
+
+    @mark_as_saver
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps({"sums": self.sums, "steps": self.steps}), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path: str | Path, end_of_epoch: bool) -> None:
+        del end_of_epoch
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+        self.sums, self.steps = defaultdict(float, state["sums"]), state["steps"]

@@ -1,0 +1,59 @@
+"""Speechocean762: a text teacher trains a speaker encoder, from the corpus to the EER.
+
+    python train.py hparams/text_teacher.yaml --data_folder CORPUS [--key value ...]
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from cmd_speaker.errors import CmdSpeakerError
+from cmd_speaker.evaluation.trials import load_trials
+from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
+from cmd_speaker.model import SpeakerModel
+from cmd_speaker.recipe import open_recipe
+from cmd_speaker.results import evaluate_student
+from cmd_speaker.teachers.stage1 import describe, prepare_text_teacher
+from cmd_speaker.training import train_student
+from data_prep.speechocean762 import prepare
+
+
+def main(argv: list[str]) -> None:
+    recipe = open_recipe(argv)
+    hparams, folder = recipe.hparams, recipe.folder
+
+    corpus = prepare(hparams["data_folder"], folder / "manifests", hparams["validation_speakers"])
+    train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
+    test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
+    valid = None
+    if corpus.valid and corpus.valid_trials:
+        valid = (load_manifest(corpus.valid, hparams["data_folder"]), load_trials(corpus.valid_trials))
+        refuse_shared_speakers(train, valid[0])
+    refuse_shared_speakers(train, test)
+    recipe.add_checksums(corpus.train, corpus.test, corpus.test_trials)
+
+    targets = rows = None
+    if hparams["distillation"].terms:
+        targets, rows, report = prepare_text_teacher(
+            hparams["teacher"], folder / "teacher", train, hparams["embedding_size"], valid=valid,
+            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
+        )  # fmt: skip
+        print(describe(report))
+        if hparams["permute_teacher"]:
+            targets = targets.permuted(hparams["seed"])
+            print("Control: every speaker is given another speaker's teacher.")
+
+    encoder = train_student(recipe, train, valid, targets, rows)
+
+    model = SpeakerModel(encoder)
+    model.save(folder / "model", recipe.provenance())
+    print(evaluate_student(model, test, load_trials(corpus.test_trials), folder))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except CmdSpeakerError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
