@@ -27,7 +27,9 @@ class SpeakerBrain(sb.Brain):
     recipe's values (`recipes/*/hparams`). `targets` is stage 1's result, None for audio only.
     """
 
-    def __init__(self, *args: Any, targets: TeacherTargets | None, validation: Validation | None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, targets: TeacherTargets | None, validation: Validation | None, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self.targets = targets.to(self.device) if targets is not None else None
         self.validation = validation
@@ -92,7 +94,8 @@ class SpeakerBrain(sb.Brain):
             return
         train = {"loss": stage_loss, **self.averages.take()}
         valid: dict[str, float] = {}
-        if self.validation is not None:
+        due = epoch % self.hparams.validation_interval == 0 or epoch == self.hparams.number_of_epochs
+        if self.validation is not None and due:
             self.modules.eval()
             valid = self.validation(self.encoder, self.device)
         self._log(epoch, train, valid)
@@ -103,6 +106,8 @@ class SpeakerBrain(sb.Brain):
     def _log(self, epoch: int, train: dict[str, float], valid: dict[str, float]) -> None:
         rate = self.optimizer.param_groups[0]["lr"]
         self.hparams.train_logger.log_stats({"epoch": epoch, "lr": rate}, train, valid)
+        figures = [f"{name} {value:.4g}" for name, value in (train | valid).items()]
+        print(f"epoch {epoch}/{self.hparams.number_of_epochs}: " + ", ".join(figures), flush=True)
         assert self.tensorboard is not None
         for stage, values in (("train", train), ("valid", valid)):
             for name, value in values.items():

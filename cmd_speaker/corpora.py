@@ -163,7 +163,8 @@ def _check_utterance_table(root: Path) -> tuple[list[CheckRow], list[Listed]]:
     files = [root / "speakers.csv", root / "utterances.csv"]
     if not all(file.is_file() for file in files):
         return [], []
-    speakers, utterances = (list(csv.DictReader(file.open(newline="", encoding="utf-8"))) for file in files)
+    texts = [file.read_text(encoding="utf-8-sig", errors="replace").splitlines() for file in files]
+    speakers, utterances = (list(csv.DictReader(lines)) for lines in texts)
     known = {row.get("speaker") for row in speakers}
     found = f"{len(known):,} speakers, {len(utterances):,} utterances"
     unknown = sorted({str(row.get("speaker")) for row in utterances} - {str(name) for name in known})

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,6 +19,7 @@ from cmd_speaker.audio import SAMPLE_RATE, random_crop
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
+from cmd_speaker.progress import track
 
 
 class Batch(NamedTuple):
@@ -72,9 +72,7 @@ def _decode(manifest: Manifest, path: Path) -> list[int]:
     offsets, errors = [0], []
     temporary = path.with_suffix(f".{os.getpid()}.part")
     with temporary.open("wb") as file, ThreadPoolExecutor() as pool:
-        decoded = track(
-            pool.map(_read_or_error, manifest), f"Decoding {manifest.path.name}", len(manifest), transient=True
-        )
+        decoded = track(pool.map(_read_or_error, manifest), f"Decoding {manifest.path.name}", len(manifest))
         for utterance, samples in zip(manifest, decoded, strict=True):
             if isinstance(samples, DataError):
                 errors.append(samples.at(manifest.path, utterance.row))
@@ -83,7 +81,9 @@ def _decode(manifest: Manifest, path: Path) -> list[int]:
                 offsets.append(offsets[-1] + len(samples))
     if errors:
         temporary.unlink()
-        raise DataErrors(f"{manifest.path}: {len(errors)} of {len(manifest)} files cannot be trained on", errors)
+        raise DataErrors(
+            f"{manifest.path}: {len(errors)} of {len(manifest)} files cannot be trained on", errors
+        )
     os.replace(temporary, path)
     return offsets
 
@@ -99,7 +99,9 @@ def _fingerprint(manifest: Manifest) -> str:
     digest = hashlib.sha256(str(SAMPLE_RATE).encode())
     for utterance in manifest:
         if not utterance.wav.is_file():
-            raise DataError("no such audio file", file=manifest.path, row=utterance.row, expected=utterance.wav)
+            raise DataError(
+                "no such audio file", file=manifest.path, row=utterance.row, expected=utterance.wav
+            )
         stat = utterance.wav.stat()
         parts = (utterance.id, utterance.wav, utterance.start, utterance.stop, stat.st_size, stat.st_mtime_ns)
         digest.update(repr(parts).encode())

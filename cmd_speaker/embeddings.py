@@ -60,7 +60,7 @@ def load_embeddings(path: str | Path) -> Embeddings:
     [N, D], a number of ids other than N, and embeddings that are not finite.
     """
     path = Path(path)
-    _check_extension(path)
+    check_extension(path)
     if not path.is_file():
         raise DataError("no such embeddings file", file=path, fix="Make it with cmd-speaker embed")
     ids, vectors = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
@@ -74,7 +74,7 @@ def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
     Raises `DataError` as `load_embeddings` would for the file, and where it cannot be written.
     """
     path = Path(path)
-    _check_extension(path)
+    check_extension(path)
     _check(embeddings.ids, embeddings.vectors, path)
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         if path.suffix.lower() == ".npz":
@@ -111,7 +111,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _check_extension(path: Path) -> None:
+def check_extension(path: Path) -> None:
     if path.suffix.lower() not in EXTENSIONS:
         raise DataError(
             "unknown kind of embeddings file",
@@ -123,11 +123,10 @@ def _check_extension(path: Path) -> None:
 
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise _damaged(path, "another kind of file, or part of one")
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise _lacks(path, "arrays ids and embeddings", "a single array")
-        with file:
+        with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ("ids", "embeddings") if name not in file.files]
             if missing:
                 raise _lacks(path, "arrays ids and embeddings", f"only {', '.join(file.files) or 'nothing'}")
@@ -224,7 +223,7 @@ def _not_a_matrix(path: Path, found: str) -> DataError:
     )
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Path, error: Exception | str) -> DataError:
     return DataError(
         "the file is damaged", file=path, expected=f"a whole {path.suffix} file", found=error, fix=REMAKE
     )

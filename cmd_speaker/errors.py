@@ -6,7 +6,8 @@ A message names the file and row, what was expected against what was found, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SHOWN_ERRORS = 20
@@ -78,3 +79,12 @@ class DataErrors(CmdSpeakerError):
         if len(self.errors) > SHOWN_ERRORS:
             lines.append(f"  ... and {len(self.errors) - SHOWN_ERRORS} more")
         return "\n".join(lines)
+
+
+def exit_code_of(function: Callable[..., int | None], *args: object) -> int:
+    """Call `function`; print an error a user can cause to standard error and return its exit code."""
+    try:
+        return function(*args) or 0
+    except CmdSpeakerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code

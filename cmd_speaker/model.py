@@ -49,9 +49,7 @@ class SpeakerModel:
     def embedding_size(self) -> int:
         return int(self.encoder.student.embedding_size)
 
-    def embed(
-        self, audio: AudioLike, sample_rate: int = SAMPLE_RATE, *, convert: bool = False
-    ) -> np.ndarray:
+    def embed(self, audio: AudioLike, sample_rate: int = SAMPLE_RATE, *, convert: bool = False) -> np.ndarray:
         """One embedding, float32 [D], not length-normalised.
 
         `audio` is a path, or samples [n] in [-1, 1] at `sample_rate` Hz. `convert` allows a file at

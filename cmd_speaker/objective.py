@@ -26,28 +26,34 @@ class Term:
 
 
 class QualityWeights(nn.Module):
-    """w per sample from the norms of teacher and student embedding; see `cmd_speaker.losses.quality`."""
+    """w per sample from the norms of teacher and student embedding; see `cmd_speaker.losses.quality`.
 
-    def __init__(self, slope: float = 1.0, offset: float = 1.0) -> None:
+    Not `enabled`, every sample with a teacher input weighs 1. Without a teacher input it weighs 0.
+    """
+
+    def __init__(self, enabled: bool = True, slope: float = 1.0, offset: float = 1.0) -> None:
         super().__init__()
-        self.slope, self.offset = slope, offset
+        self.enabled, self.slope, self.offset = enabled, slope, offset
         self.teacher, self.student = NormQuality(), NormQuality()
 
     def forward(self, student: Tensor, teacher: TeacherBatch) -> Tensor:
         """Student embeddings [batch, D] -> weights [batch]."""
-        quality = torch.zeros_like(teacher.norm)
+        matched = teacher.matched.to(student.dtype)
+        if not self.enabled:
+            return matched
+        quality = torch.zeros_like(teacher.norm, dtype=torch.float32)
         quality[teacher.matched] = self.teacher(teacher.norm[teacher.matched])
-        return quality_weights(quality, self.student(student.norm(dim=1)), self.slope, self.offset)
+        weights = quality_weights(quality, self.student(student.norm(dim=1)), self.slope, self.offset)
+        return matched * weights
 
 
 class Distillation(nn.Module):
     """The sum of named terms under one weight per sample.
 
-    `terms` maps a name to a `Term`; a term of weight 0 is left out. `quality` gives the weights; None
-    weighs every matched sample 1.
+    `terms` maps a name to a `Term`; a term of weight 0 is left out. `quality` gives the weights.
     """
 
-    def __init__(self, terms: Mapping[str, Term], quality: QualityWeights | None = None) -> None:
+    def __init__(self, terms: Mapping[str, Term], quality: QualityWeights) -> None:
         super().__init__()
         self.terms = {name: term for name, term in terms.items() if term.weight}
         self.quality = quality
@@ -58,9 +64,7 @@ class Distillation(nn.Module):
         `NAME_active` is the share of the matched samples on which a term is not zero: for a soft feature
         loss, the share outside the margin.
         """
-        weights = teacher.matched.to(student.dtype)
-        if self.quality is not None:
-            weights = weights * self.quality(student, teacher)
+        weights = self.quality(student, teacher)
         total, log = student.new_zeros(()), {"weight": weights.mean().detach()}
         for name, term in self.terms.items():
             values = term.loss(student, teacher)

@@ -25,7 +25,7 @@ from cmd_speaker.manifest import file_checksum
 
 REQUIRED_KEYS = {
     "seed", "data_folder", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end",
-    "student", "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger",
+    "student", "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
 }  # fmt: skip
 OPTIONAL_KEYS = {
     "cache_folder", "num_workers", "validation_speakers", "wav_augment", "feature_augment", "teacher",
@@ -104,7 +104,8 @@ def open_recipe(argv: Sequence[str]) -> Recipe:
 
 def _check_overrides(path: Path, overrides: str) -> None:
     known = _key_lines(path)
-    for key in yaml.safe_load(overrides) or {}:
+    root = yaml.compose(overrides)
+    for key in [] if root is None else [key.value for key, _ in root.value]:
         if key not in known:
             raise UsageError(f"no such option: --{key}{_suggest(key, [*known, *RUN_OPTIONS])}")
 
@@ -158,6 +159,8 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], see
         if before["fingerprint"] != fingerprint:
             old = before["hyperparameters"]
             changed = [k for k in sorted(old.keys() | decisive.keys()) if old.get(k) != decisive.get(k)]
+            # An object that differs because of a value that has a key of its own is no news.
+            changed = [k for k in changed if not decisive.get(k, "").startswith("!")] or changed
             raise DataError(
                 f"the run in this folder was begun with another {', '.join(changed)}", file=record,
                 expected=", ".join(f"{k}: {old.get(k)}" for k in changed),
@@ -203,4 +206,3 @@ def _commit(path: Path) -> str | None:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
@@ -14,19 +14,27 @@ from cmd_speaker.evaluation.scores import save_scores
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
 from cmd_speaker.evaluation.trials import Trials, all_pairs
-from cmd_speaker.manifest import Manifest
+from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.progress import track
 
 
-def embed_manifest(
-    model: SpeakerModel, manifest: Manifest, *, convert: bool = False
+def embed_utterances(
+    model: SpeakerModel,
+    utterances: Sequence[Utterance],
+    *,
+    convert: bool = False,
+    list_path: Path | None = None,
 ) -> tuple[Embeddings, list[DataError]]:
-    """Embeddings of all readable utterances, in manifest order, and an error for each of the others."""
+    """Embeddings of all readable utterances, in order, and an error for each of the others.
+
+    `list_path` is the list from which they come, named in the errors. Raises `DataErrors` where none is readable.
+    """
     errors: list[DataError] = []
-    pairs = model.embed_utterances(manifest, errors.append, convert=convert, list_path=manifest.path)
-    vectors = dict(track(pairs, f"Embedding {manifest.path.name}", len(manifest), transient=True))
+    pairs = model.embed_utterances(utterances, errors.append, convert=convert, list_path=list_path)
+    vectors = dict(track(pairs, "Embedding", len(utterances)))
     if not vectors:
-        raise DataErrors(f"{manifest.path}: no utterance could be embedded", errors)
+        raise DataErrors("no utterance could be embedded", errors)
     return Embeddings(list(vectors), np.stack(list(vectors.values()))), errors
 
 
@@ -36,7 +44,7 @@ def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder
     Files: `embeddings.npz`, `scores.txt` and `results.json` (fractions, not percent).
     """
     folder = Path(folder)
-    embeddings, errors = embed_manifest(model, test)
+    embeddings, errors = embed_utterances(model, test.utterances, list_path=test.path)
     if errors:
         raise DataErrors(f"{test.path}: {len(errors)} of {len(test)} utterances cannot be embedded", errors)
     save_embeddings(folder / "embeddings.npz", embeddings)

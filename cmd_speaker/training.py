@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import speechbrain as sb
@@ -39,9 +40,10 @@ def train_student(
     utterance, [n]) come from stage 1; without them the student learns from audio only.
     """
     brain, loader = build_brain(recipe, train, valid, targets, rows)
-    brain.fit(recipe.hparams["epoch_counter"], loader)
-    encoder = brain.encoder.eval()
-    return encoder
+    # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
+    bar = sys.stderr.isatty() and not brain.noprogressbar
+    brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)
+    return brain.encoder.eval()
 
 
 def build_brain(

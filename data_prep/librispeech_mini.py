@@ -133,7 +133,7 @@ def _segments(root: Path) -> list[Segment]:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a table that has at least `columns`, each with a value."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         found = reader.fieldnames or []
         rows = list(reader)
@@ -169,7 +169,7 @@ def _check(
             expected, found = f"gender f or m of '{speaker}' in speakers.csv", f"'{genders.get(speaker, '')}'"
         elif isinstance(result, DataError):
             continue
-        elif not abs(float(row["seconds"]) - result[1].seconds) <= DURATION_TOLERANCE:
+        elif not _is_length(row["seconds"], result[1].seconds):
             expected, found = f"{row['seconds']} s", f"{result[1].seconds:.3f} s in {result[0]}"
         else:
             seen[name] = number
@@ -182,6 +182,13 @@ def _check(
     if errors:
         raise DataErrors(f"{path}: {len(errors)} of {len(rows)} utterances are wrong", errors)
     return audio
+
+
+def _is_length(stated: str, seconds: float) -> bool:
+    try:
+        return abs(float(stated) - seconds) <= DURATION_TOLERANCE
+    except ValueError:
+        return False
 
 
 def _draw_nontargets(segments: Sequence[Segment], count: int) -> list[tuple[Segment, Segment]]:

@@ -161,7 +161,7 @@ def _recordings(folder: Path, tables: Tables, audio: Iterator[tuple[Path, AudioI
 def _check_trials(path: Path, test: Sequence[Recording]) -> list[str]:
     """The lines of a trial list (`1 enrol test`), all about known utterances and rightly labelled."""
     speakers = {recording.id: recording.speaker for recording in test}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines() or [""]
     errors = []
     for row, line in enumerate(lines, start=1):
         label, *pair = line.split() or [""]

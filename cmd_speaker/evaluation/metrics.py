@@ -23,7 +23,8 @@ class SortedScores:
 
     `thresholds` are the m different scores, ascending; `targets_below` and `nontargets_below`, [m + 1],
     count the trials whose score is less, with all of them at the end. `target_order` and
-    `nontarget_order` are the positions of the trials of each class, by ascending score.
+    `nontarget_order` are the positions of the trials of each class, by ascending score. `min_dcf_points`
+    are the points of the curve where minDCF can lie.
 
     Raises `DataError` where a score is NaN or a class has no trial.
     """
@@ -40,23 +41,27 @@ class SortedScores:
         self.target_order, self.nontarget_order = order[is_target], order[~is_target]
         self.targets_below = np.concatenate([[0], np.cumsum(is_target)])[bounds]
         self.nontargets_below = bounds - self.targets_below
+        # Raising the threshold past nontargets only cannot cost anything: the detection cost is least at
+        # the score of a target, or where none is accepted.
+        self.min_dcf_points = np.append(np.flatnonzero(np.diff(self.targets_below)), len(first))
 
     def curve(self, weights: np.ndarray | None = None) -> Curve:
         """The DET curve, every trial counted `weights` [n] times (once by default)."""
         if weights is None:
             counts = (len(self.target_order), len(self.nontarget_order))
             return Curve(self, np.arange(counts[0] + 1), np.arange(counts[1] + 1))
-        weights = np.asarray(weights)
-        if weights.shape != self.labels.shape or not (weights >= 0).all():
+        weights = np.asarray(weights, dtype=np.float64)
+        bad = np.count_nonzero(~((weights >= 0) & np.isfinite(weights)))
+        if weights.shape != self.labels.shape or bad:
             raise DataError(
                 "wrong weights",
-                expected=f"{len(self.labels)} numbers that are not negative",
-                found=f"{weights.size} numbers, {np.count_nonzero(~(weights >= 0))} negative or NaN",
+                expected=f"{len(self.labels)} finite numbers that are not negative",
+                found=f"{weights.size}, {bad} of them negative, infinite or NaN",
             )
         sides = (weights[self.target_order], weights[self.nontarget_order])
         target_mass, nontarget_mass = (np.concatenate([[0], np.cumsum(side)]) for side in sides)
         if not target_mass[-1] > 0 or not nontarget_mass[-1] > 0:
-            raise _needs_both(f"weight {target_mass[-1]} of targets, {nontarget_mass[-1]} of nontargets")
+            raise _needs_both(f"weight {target_mass[-1]:g} of targets, {nontarget_mass[-1]:g} of nontargets")
         return Curve(self, target_mass, nontarget_mass)
 
 
@@ -109,9 +114,7 @@ class Curve:
                 f"minDCF needs a prior between 0 and 1 and positive costs, "
                 f"not p_target {p_target}, c_miss {c_miss}, c_fa {c_fa}"
             )
-        # Raising the threshold past nontargets only cannot cost anything, so only thresholds at a target
-        # score, and rejecting all, can be the minimum.
-        points = np.append(np.flatnonzero(np.diff(self.ordered.targets_below)), len(self.ordered.thresholds))
+        points = self.ordered.min_dcf_points
         miss, false_alarm = c_miss * p_target, c_fa * (1 - p_target)
         return float(
             (miss * self.frr(points) + false_alarm * self.far(points)).min() / min(miss, false_alarm)

@@ -95,7 +95,7 @@ def attach_labels(scores: Scores, trials: Trials) -> tuple[Scores, int]:
             "the trial list has no labels",
             file=trials.path,
             row=trials.row(0),
-            expected="'1 enrol test' or 'enrol test target'",
+            expected="a label in every row",
             found=f"'{' '.join(trials.pair(0))}'",
             fix="Give the list with labels",
         )
@@ -109,7 +109,7 @@ def attach_labels(scores: Scores, trials: Trials) -> tuple[Scores, int]:
                 row=trials.row(k),
                 expected=f"{names[int(scores.labels[places[k]])]} as in {scores.trials.path or 'the scores'}",
                 found=names[int(trials.labels[k])],
-                fix="Find out which of the two files is right",
+                fix="Find out which label is right",
             )
             for k in np.flatnonzero(scores.labels[places] != trials.labels).tolist()
         ]

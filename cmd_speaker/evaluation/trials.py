@@ -22,7 +22,7 @@ BLOCK = 65536
 VOXCELEB = {"1": True, "0": False}
 KALDI = {"target": True, "nontarget": False}
 LABELS = VOXCELEB | KALDI
-FORMS = {"voxceleb": "1 enrol test", "kaldi": "enrol test target", "unlabelled": "enrol test"}
+FORMS = {"voxceleb": "1|0 enrol test", "kaldi": "enrol test target|nontarget", "unlabelled": "enrol test"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def all_pairs(ids: Sequence[str], speakers: Sequence[str]) -> Trials:
     later = np.arange(total - 1, -1, -1)  # how many utterances come after each one
     enrol = np.repeat(np.arange(total, dtype=np.int32), later)
     test = np.concatenate([np.arange(k + 1, total, dtype=np.int32) for k in range(total)] or [enrol])
-    _, codes = np.unique(np.asarray(speakers, dtype=np.str_), return_inverse=True)
+    _, codes = np.unique(list(speakers), return_inverse=True)
     return Trials(list(ids), enrol, test, codes[enrol] == codes[test])
 
 

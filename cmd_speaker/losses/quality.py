@@ -26,7 +26,7 @@ class NormQuality(nn.Module):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def forward(self, norms: Tensor) -> Tensor:
-        norms = norms.detach()
+        norms = norms.detach().float()
         if self.training and len(norms) > 1:
             self._update(norms)
         # Equal norms say nothing about quality: the bound makes them 0 rather than noise.

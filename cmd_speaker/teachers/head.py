@@ -60,9 +60,7 @@ class TeacherTargets:
         """The targets of bank rows [batch]; -1 stands for a sample without teacher input."""
         matched = rows >= 0
         rows = rows.clamp_min(0)
-        return TeacherBatch(
-            self.embedding[rows], self.label[rows], self.classifier, self.norm[rows], matched
-        )
+        return TeacherBatch(self.embedding[rows], self.label[rows], self.classifier, self.norm[rows], matched)
 
     def to(self, device: torch.device | str) -> TeacherTargets:
         return TeacherTargets(
@@ -74,9 +72,7 @@ class TeacherTargets:
         order = np.random.default_rng(seed).permutation(len(self.label))
         source = np.empty_like(order)
         source[order] = np.roll(order, 1)
-        return TeacherTargets(
-            self.embedding[source], self.label[source], self.classifier, self.norm[source]
-        )
+        return TeacherTargets(self.embedding[source], self.label[source], self.classifier, self.norm[source])
 
     def save(self, path: str | Path) -> None:
         save_file({name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, path)

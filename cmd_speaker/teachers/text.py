@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cmd_speaker.errors import DataError
+from cmd_speaker.progress import track
 
 PAD, UNKNOWN, MASK = 0, 1, 2
 
@@ -68,7 +68,8 @@ class SmallTextTeacher:
         return torch.stack(rows).numpy()
 
     def identity(self) -> str:
-        assert self.encoder is not None and self.tokenizer is not None, "fit first"
+        assert self.encoder is not None, "fit first"
+        assert self.tokenizer is not None
         digest = hashlib.sha256(self.tokenizer.serialized_model_proto())
         for name, tensor in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
@@ -111,7 +112,7 @@ def _pretrain(encoder: TextEncoder, texts: list[list[int]], steps: int, batch_si
     """Predict 15 % masked tokens from the rest; output weights are tied to the token embeddings."""
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in track(range(steps), "Pre-training the text encoder", transient=True):
+    for _ in track(range(steps), "Pre-training the text encoder"):
         chosen = [torch.tensor(texts[i]) for i in torch.randint(len(texts), (batch_size,))]
         tokens = nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=PAD)
         hidden = (torch.rand(tokens.shape) < 0.15) & (tokens != PAD)

@@ -1,6 +1,6 @@
 """Speechocean762: a text teacher trains a speaker encoder, from the corpus to the EER.
 
-    python train.py hparams/text_teacher.yaml --data_folder CORPUS [--key value ...]
+python train.py hparams/text_teacher.yaml --data_folder CORPUS [--key value ...]
 """
 
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from cmd_speaker.errors import CmdSpeakerError
+from cmd_speaker.errors import exit_code_of
 from cmd_speaker.evaluation.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
@@ -52,8 +52,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CmdSpeakerError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(exit_code_of(main, sys.argv[1:]))

@@ -76,7 +76,7 @@ def test_the_form_of_most_rows_counts(tmp_path):
     with pytest.raises(DataErrors) as caught:
         load_trials(write(tmp_path, "enrol test label\n1 a b\n0 a c\n"))
     assert [error.row for error in caught.value.errors] == [1]
-    assert "'1 enrol test'" in str(caught.value)
+    assert "'1|0 enrol test'" in str(caught.value)
 
 
 def test_a_list_that_reads_two_ways_is_refused(tmp_path):

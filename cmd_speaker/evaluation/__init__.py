@@ -1,0 +1,1 @@
+"""Trials, scores, metrics, intervals: NumPy only, torch is never imported."""

@@ -1,0 +1,78 @@
+"""What can be embedded: a manifest, a Kaldi wav.scp, a folder, a pattern or audio files."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cmd_speaker.audio import EXTENSIONS
+from cmd_speaker.errors import DataError
+from cmd_speaker.kaldi import read_table
+from cmd_speaker.manifest import Utterance, load_manifest
+
+
+class Inputs(NamedTuple):
+    """Utterances and, where they come from one, the list that names them."""
+
+    utterances: list[Utterance]
+    list_path: Path | None
+
+
+def find_inputs(inputs: Sequence[str], data_root: str | Path | None = None) -> Inputs:
+    """Utterances of INPUT..., in order.
+
+    One `.csv` is a manifest, one `.scp` a Kaldi list (paths relative to `data_root`, else to the working
+    directory). A folder gives every audio file below it, with its path below the folder as id; patterns and
+    files have the path as it is written as id.
+
+    Raises `DataError` where nothing is found, an id occurs twice or a list is wrong.
+    """
+    first = Path(inputs[0])
+    if len(inputs) == 1 and first.suffix == ".csv":
+        return Inputs(list(load_manifest(first, data_root)), first)
+    if len(inputs) == 1 and first.suffix == ".scp":
+        return Inputs(_from_scp(first, data_root), first)
+    utterances: list[Utterance] = []
+    for text in inputs:
+        utterances += _from_path(text)
+    ids = [utterance.id for utterance in utterances]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise DataError(
+            f"the id '{twice}' occurs twice", expected="each utterance once", found=f"{ids.count(twice)} times",
+            fix="Give each file once, or use a manifest with ids of its own",
+        )  # fmt: skip
+    return Inputs(utterances, None)
+
+
+def _from_path(text: str) -> list[Utterance]:
+    path = Path(text)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+        if not files:
+            raise DataError(
+                "no audio files below this folder", file=path, expected=" ".join(EXTENSIONS), found="none",
+                fix="Check the path",
+            )  # fmt: skip
+        return [Utterance(file.relative_to(path).as_posix(), file) for file in files]
+    if glob.has_magic(text) and not path.exists():
+        files = sorted(Path(match) for match in glob.glob(text, recursive=True))
+        if not files:
+            raise DataError("no file matches", file=text, expected="at least one file", found="none")
+        return [Utterance(str(file), file) for file in files]
+    return [Utterance(text, path)]
+
+
+def _from_scp(path: Path, data_root: str | Path | None) -> list[Utterance]:
+    root = Path(data_root) if data_root else Path()
+    utterances = []
+    for row, (name, value) in enumerate(read_table(path).items(), 1):
+        if value.endswith("|"):
+            raise DataError(
+                f"'{name}' is a command, and commands of a list are not run", file=path, row=row,
+                expected="a path", found=f"'{value}'", fix="Write the audio to files first",
+            )  # fmt: skip
+        utterances.append(Utterance(name, root / value, row=row))
+    return utterances

@@ -1,0 +1,215 @@
+"""Intervals over speakers: the weights of a draw, and what follows from them."""
+
+import numpy as np
+import pytest
+
+from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.evaluation import bootstrap
+from cmd_speaker.evaluation.bootstrap import draws, paired_difference, speaker_interval, trial_speakers
+from cmd_speaker.evaluation.metrics import SortedScores, eer, min_dcf
+from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.evaluation.trials import all_pairs, load_trials
+
+
+def corpus(speakers=12, utterances=4, separation=2.0, levels=0, seed=0):
+    """Scores of all pairs, in which each speaker has a bias of their own, and the speaker of each id."""
+    rng = np.random.default_rng(seed)
+    utt2spk = {f"s{k:02d}-{u}": f"s{k:02d}" for k in range(speakers) for u in range(utterances)}
+    trials = all_pairs(list(utt2spk), list(utt2spk.values()))
+    enrol, test, _ = trial_speakers(trials, utt2spk)
+    bias = rng.standard_normal(speakers) / 2
+    values = rng.standard_normal(len(trials)) + bias[enrol] + bias[test] + separation * trials.labels
+    values = np.round(values * levels) / levels if levels else values
+    return Scores(trials, values.astype(np.float32)), utt2spk
+
+
+def interval(scores, utt2spk, seed=1, **options):
+    enrol, test, _ = trial_speakers(scores.trials, utt2spk)
+    return speaker_interval(SortedScores(scores.scores, scores.labels), enrol, test, seed, **options)
+
+
+def with_draws(monkeypatch, *drawn):
+    """Replace the random draws of speakers by given ones."""
+    monkeypatch.setattr(bootstrap, "draws", lambda speakers, seed, replicates: [np.array(d) for d in drawn])
+
+
+# Speakers A, B, C with two utterances each; the draw A, A, C counts A twice, B never, C once.
+#   trial    speakers  class      score  weight
+#   a1 a2    A A       target      1     n_A       = 2
+#   b1 b2    B B       target     -9     n_B       = 0
+#   c1 c2    C C       target      3     n_C       = 1
+#   a1 b1    A B       nontarget   9     n_A n_B   = 0
+#   a1 c1    A C       nontarget   2     n_A n_C   = 2
+#   a2 c2    A C       nontarget   0     n_A n_C   = 2
+#   b1 c1    B C       nontarget   8     n_B n_C   = 0
+# What counts: targets 1, 1, 3 and nontargets 0, 0, 2, 2. With score >= threshold accepted:
+#   threshold  FAR  FRR   FAR - FRR
+#   0          1    0      1
+#   1          1/2  0      1/2
+#   2          1/2  2/3   -1/6
+#   3          0    2/3
+# Zero after (1/2) / (2/3) = 3/4 of the step from 1 to 2, so EER = 1/2. minDCF at p = 0.01, FRR + 99 FAR: 2/3.
+HAND_TRIALS = """1 a1 a2
+1 b1 b2
+1 c1 c2
+0 a1 b1
+0 a1 c1
+0 a2 c2
+0 b1 c1
+"""
+HAND_SCORES = np.array([1, -9, 3, 9, 2, 0, 8], dtype=np.float32)
+HAND_SPEAKERS = {f"{speaker.lower()}{k}": speaker for speaker in "ABC" for k in (1, 2)}
+
+
+@pytest.fixture
+def hand_worked(tmp_path):
+    path = tmp_path / "trials.txt"
+    path.write_text(HAND_TRIALS)
+    return Scores(load_trials(path), HAND_SCORES)
+
+
+def test_weights_of_three_speakers(hand_worked, monkeypatch):
+    with_draws(monkeypatch, [2, 0, 1])
+    result = interval(hand_worked, HAND_SPEAKERS, replicates=1)
+    assert (result.eer.low, result.eer.high) == pytest.approx((1 / 2, 1 / 2), abs=1e-12)
+    assert result.min_dcf[0.01].low == pytest.approx(2 / 3, abs=1e-12)
+    assert result.speakers == 3
+
+
+def test_replicates_without_a_class_are_left_out_and_counted(hand_worked, monkeypatch):
+    # A alone has no nontargets.
+    with_draws(monkeypatch, [3, 0, 0], [2, 0, 1], [0, 3, 0])
+    result = interval(hand_worked, HAND_SPEAKERS, replicates=3)
+    assert (result.replicates, result.left_out) == (3, 2)
+    assert result.eer.low == pytest.approx(1 / 2, abs=1e-12)
+    with_draws(monkeypatch, [3, 0, 0])
+    with pytest.raises(DataError, match="none of the 1 draws"):
+        interval(hand_worked, HAND_SPEAKERS, replicates=1)
+
+
+@pytest.mark.parametrize("levels", [0, 3])
+def test_a_replicate_is_the_metric_of_repeated_trials(levels, monkeypatch):
+    scores, utt2spk = corpus(levels=levels)
+    enrol, test, names = trial_speakers(scores.trials, utt2spk)
+    drawn = next(iter(draws(len(names), seed=5, replicates=1)))
+    assert drawn.sum() == len(names)
+    assert drawn.max() > 1
+    repetitions = [
+        drawn[a] if label else drawn[a] * drawn[b]
+        for a, b, label in zip(enrol, test, scores.labels, strict=True)
+    ]
+    repeated = np.repeat(scores.scores, repetitions), np.repeat(scores.labels, repetitions)
+    with_draws(monkeypatch, drawn)
+    result = interval(scores, utt2spk, replicates=1, p_targets=(0.01, 0.5))
+    assert result.eer.low == result.eer.high == eer(*repeated)[0]
+    assert result.min_dcf[0.01].low == min_dcf(*repeated, p_target=0.01)
+    assert result.min_dcf[0.5].low == min_dcf(*repeated, p_target=0.5)
+
+
+def test_the_interval_is_the_middle_95_percent(monkeypatch):
+    scores, utt2spk = corpus()
+    drawn = list(draws(12, seed=1, replicates=41))
+    values = []
+    for counts in drawn:
+        with_draws(monkeypatch, counts)
+        values.append(interval(scores, utt2spk, replicates=1).eer.low)
+    monkeypatch.undo()
+    result = interval(scores, utt2spk, seed=1, replicates=41)
+    # 41 sorted values stand at 0, 2.5, 5, ... 100 %: the second and the last but one.
+    assert (result.eer.low, result.eer.high) == pytest.approx(
+        (sorted(values)[1], sorted(values)[-2]), abs=1e-12
+    )
+    assert result.eer.low < eer(scores.scores, scores.labels)[0] < result.eer.high
+
+
+def test_the_seed_decides_and_the_order_of_trials_does_not():
+    scores, utt2spk = corpus()
+    first = interval(scores, utt2spk, replicates=100)
+    assert interval(scores, utt2spk, replicates=100) == first
+    assert interval(scores, utt2spk, seed=2, replicates=100) != first
+    shuffled = np.random.default_rng(3).permutation(len(scores))
+    again = Scores(scores.trials.take(shuffled), scores.scores[shuffled])
+    assert interval(again, utt2spk, replicates=100) == first
+
+
+def test_only_speakers_of_the_trials_are_drawn():
+    scores, utt2spk = corpus()
+    first = interval(scores, utt2spk, replicates=50)
+    more = {"aa-0": "aa", "s05x-0": "s05x", "zz-0": "zz"}
+    assert interval(scores, utt2spk | more, replicates=50) == first
+    enrol, test, _ = trial_speakers(scores.trials, utt2spk)
+    ordered = SortedScores(scores.scores, scores.labels)
+    assert speaker_interval(ordered, enrol * 7 + 3, test * 7 + 3, 1, replicates=50) == first
+    assert first.speakers == 12
+
+
+def test_more_trials_of_the_same_speakers_do_not_narrow_the_interval():
+    # The same recordings nine times over tell nothing new about other speakers; drawing trials would give
+    # an interval a third as wide.
+    scores, utt2spk = corpus()
+    often = np.repeat(np.arange(len(scores)), 9)
+    again = Scores(scores.trials.take(often), scores.scores[often])
+    assert interval(again, utt2spk, replicates=100) == interval(scores, utt2spk, replicates=100)
+
+
+def test_a_system_against_itself_differs_by_nothing():
+    scores, utt2spk = corpus()
+    result = paired_difference(scores, scores, utt2spk, seed=1, replicates=100)
+    for difference in (result.eer, *result.min_dcf.values()):
+        assert difference.difference == difference.relative == 0
+        assert (difference.interval.low, difference.interval.high) == (0, 0)
+    shuffled = np.random.default_rng(3).permutation(len(scores))
+    again = Scores(scores.trials.take(shuffled), scores.scores[shuffled])
+    assert paired_difference(scores, again, utt2spk, seed=1, replicates=100) == result
+
+
+def test_a_clearly_better_system_excludes_no_difference():
+    worse, utt2spk = corpus(separation=1.0)
+    better, _ = corpus(separation=3.0)
+    result = paired_difference(worse, better, utt2spk, seed=1, replicates=200)
+    assert result.eer.a == eer(worse.scores, worse.labels)[0]
+    assert result.eer.b == eer(better.scores, better.labels)[0]
+    assert result.eer.difference == result.eer.b - result.eer.a < 0
+    assert result.eer.relative == pytest.approx(result.eer.b / result.eer.a - 1, abs=1e-12)
+    assert result.eer.interval.low < result.eer.difference < result.eer.interval.high < 0
+    other_way = paired_difference(better, worse, utt2spk, seed=1, replicates=200)
+    assert other_way.eer.interval.low == pytest.approx(-result.eer.interval.high, abs=1e-12)
+
+
+def test_both_systems_meet_the_same_draws():
+    # Almost the same system: unpaired draws would spread the difference as widely as the error rate itself.
+    scores, utt2spk = corpus(30, 4)
+    noise = np.random.default_rng(9).standard_normal(len(scores)) / 50
+    result = paired_difference(
+        scores, Scores(scores.trials, scores.scores + noise), utt2spk, 1, replicates=200
+    )
+    alone = interval(scores, utt2spk, replicates=200)
+    width = result.eer.interval.high - result.eer.interval.low
+    assert 0 < width < (alone.eer.high - alone.eer.low) / 4
+
+
+def test_both_systems_need_the_same_trials():
+    scores, utt2spk = corpus(4, 2)
+    fewer = Scores(scores.trials.take(np.arange(1, len(scores))), scores.scores[1:])
+    for pair in ((scores, fewer), (fewer, scores)):
+        with pytest.raises(DataErrors, match="no score for the trial 's00-0 s00-1'"):
+            paired_difference(*pair, utt2spk, seed=1)
+
+
+def test_labels_that_contradict_the_speakers_are_named(tmp_path):
+    path = tmp_path / "trials.txt"
+    path.write_text("1 a1 a2\n1 a1 b1\n0 a1 b2\n0 b1 b2\n")
+    with pytest.raises(DataErrors, match="one speaker, as it is a target, found 'A' and 'B'") as caught:
+        trial_speakers(load_trials(path), HAND_SPEAKERS)
+    assert [(error.file, error.row) for error in caught.value.errors] == [(path, 2), (path, 4)]
+    ordered = SortedScores(np.arange(3.0), np.array([1, 0, 0]))
+    with pytest.raises(DataError, match="trial 3 contradicts its speakers"):
+        speaker_interval(ordered, np.array([0, 0, 1]), np.array([0, 1, 1]), seed=1)
+
+
+def test_utterances_without_a_speaker_are_named(tmp_path):
+    path = tmp_path / "trials.txt"
+    path.write_text("1 a1 a2\n0 a1 x\n0 y z\n")
+    with pytest.raises(DataErrors, match="the speaker of 'y' and 'z' is not known") as caught:
+        trial_speakers(load_trials(path), HAND_SPEAKERS)
+    assert [error.row for error in caught.value.errors] == [2, 3]

@@ -1,0 +1,295 @@
+"""The command line, in one process: what it prints, writes and returns for good and bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from cmd_speaker.cli import app
+from cmd_speaker.embeddings import load_embeddings
+from cmd_speaker.errors import exit_code_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def cli(capsys):
+    """`cli(*arguments) -> (exit code, standard output, standard error)`."""
+
+    def run(*arguments):
+        try:
+            code = exit_code_of(lambda: app([str(a) for a in arguments]))
+        except SystemExit as error:
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return trained / "model"
+
+
+@pytest.fixture
+def audio(tiny_speechocean, tmp_path):
+    """A folder with two good files."""
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for name in ("910100000", "910100001"):
+        shutil.copy(next(tiny_speechocean().rglob(f"{name}.WAV")), folder / f"{name}.wav")
+    return folder
+
+
+def break_audio(folder):
+    """One file of every bad kind beside the good ones; name -> what the error must say."""
+    samples, rate = soundfile.read(folder / "910100000.wav", dtype="float32")
+    good = (folder / "910100000.wav").read_bytes()
+    (folder / "empty.wav").touch()
+    (folder / "truncated.wav").write_bytes(good[: len(good) // 2])
+    (folder / "text.wav").write_text("this is not audio\n" * 100)
+    soundfile.write(folder / "stereo.wav", np.stack([samples, samples], 1), rate)
+    soundfile.write(folder / "rate8.wav", samples, 8000)
+    soundfile.write(folder / "rate48.wav", samples, 48000)
+    soundfile.write(folder / "nan.wav", np.where(np.arange(len(samples)) == 9, np.nan, samples), rate, "FLOAT")
+    soundfile.write(folder / "silent.wav", np.zeros(16000), rate)
+    soundfile.write(folder / "short.wav", samples[:320], rate)
+    return {
+        "empty.wav": "empty", "truncated.wav": "truncated", "text.wav": "not readable", "stereo.wav": "2 channels",
+        "rate8.wav": "8000 Hz", "rate48.wav": "48000 Hz", "nan.wav": "not finite", "silent.wav": "silent",
+        "short.wav": "0.020 s",
+    }  # fmt: skip
+
+
+def test_every_bad_file_is_named_and_the_rest_is_done(cli, model, audio, tmp_path):
+    bad = break_audio(audio)
+    code, _, err = cli("embed", model, audio, "--out", tmp_path / "e.npz")
+    assert code == 3
+    lines = err.splitlines()
+    for name, problem in bad.items():
+        assert any(name in line and problem in line for line in lines), (name, err)
+    assert "2 embeddings of 11 utterances" in err
+    assert load_embeddings(tmp_path / "e.npz").ids == ["910100000.wav", "910100001.wav"]
+
+
+def test_bad_files_of_a_manifest_are_named_with_their_row(cli, model, audio, tmp_path):
+    (audio / "empty.wav").touch()
+    manifest = tmp_path / "m.csv"
+    rows = ["ID,duration,wav,start,stop,spk_id"]
+    for name in ("910100000", "empty", "missing", "910100001"):
+        path = audio / f"{name}.wav"
+        seconds = soundfile.info(path).duration if name.startswith("9") else 1.0
+        rows.append(f"{name},{seconds},$data_root/{name}.wav,,,s")
+    manifest.write_text("\n".join(rows) + "\n")
+    code, _, err = cli("embed", model, manifest, "--out", tmp_path / "e.safetensors", "--data-root", audio)
+    assert code == 3
+    assert "m.csv, row 3" in err
+    assert "m.csv, row 4" in err
+    assert load_embeddings(tmp_path / "e.safetensors").ids == ["910100000", "910100001"]
+
+
+def test_convert_embeds_other_forms(cli, model, audio, tmp_path):
+    bad = break_audio(audio)
+    _, _, err = cli("embed", model, audio, "--out", tmp_path / "e.npz", "--convert")
+    assert {"stereo.wav", "rate8.wav", "rate48.wav"} <= set(load_embeddings(tmp_path / "e.npz").ids)
+    assert all(name in err for name in set(bad) - {"stereo.wav", "rate8.wav", "rate48.wav"})
+
+
+def test_inputs_of_every_kind(cli, model, audio, tmp_path):
+    (tmp_path / "wav.scp").write_text("a 910100000.wav\nb 910100001.wav\n")
+    for inputs, ids in (
+        ([tmp_path / "wav.scp", "--data-root", audio], ["a", "b"]),
+        ([audio], ["910100000.wav", "910100001.wav"]),
+        ([audio / "*0.wav"], [str(audio / "910100000.wav")]),
+        ([audio / "910100001.wav"], [str(audio / "910100001.wav")]),
+    ):
+        code, _, err = cli("embed", model, *inputs, "--out", tmp_path / "e.npz")
+        assert (code, load_embeddings(tmp_path / "e.npz").ids) == (0, ids), err
+
+
+def test_embed_score_evaluate(cli, trained, model, tiny_speechocean, tmp_path):
+    manifests = trained / "manifests"
+    code, _, _ = cli(
+        "embed", model, manifests / "test.csv", "--data-root", tiny_speechocean(), "--out", tmp_path / "e.npz"
+    )
+    assert code == 0
+    code, _, _ = cli("score", tmp_path / "e.npz", manifests / "test_trials.txt", "--out", tmp_path / "s.txt")
+    assert code == 0
+    assert (tmp_path / "s.txt").read_text() == (trained / "scores.txt").read_text()
+    code, out, err = cli("evaluate", tmp_path / "s.txt", "--speakers", manifests / "test.csv", "--json")
+    result = json.loads(out)
+    stored = json.loads((trained / "results.json").read_text())["test_trials.txt"]
+    assert result["eer"] == pytest.approx(stored["eer"], abs=1e-6)
+    assert 0 <= result["eer_low"] <= result["eer"] <= result["eer_high"] <= 1
+    assert "only 4 speakers" in err
+
+
+def test_no_speakers_no_interval(cli, trained):
+    code, out, err = cli("evaluate", trained / "scores.txt", "--json")
+    assert code == 0
+    assert json.loads(out)["eer_low"] is None
+    assert "No interval" in err
+
+
+def test_several_systems_are_compared(cli, trained, tmp_path):
+    worse = tmp_path / "worse.txt"
+    lines = [line.split() for line in (trained / "scores.txt").read_text().splitlines()]
+    worse.write_text("".join(f"{a} {b} {-float(s)} {label}\n" for a, b, s, label in lines))
+    speakers = trained / "manifests" / "test.csv"
+    code, out, _ = cli("evaluate", trained / "scores.txt", worse, "--speakers", speakers, "--json")
+    assert code == 0
+    difference = json.loads(out)[1]["eer_difference"]
+    assert difference["difference"] > 0
+    assert difference["low"] <= difference["difference"] <= difference["high"]
+    code, out, _ = cli("evaluate", trained / "scores.txt", worse, "--speakers", speakers)
+    assert f"{worse} - {trained / 'scores.txt'}: EER" in out
+
+
+def test_an_unknown_utterance_is_named_and_the_rest_is_scored(cli, trained, tmp_path):
+    trials = tmp_path / "trials.txt"
+    trials.write_text("1 910100000 910100001\n0 910100000 nobody\n0 910100000 910200001\n")
+    code, _, err = cli("score", trained / "embeddings.npz", trials, "--out", tmp_path / "s.txt")
+    assert code == 3
+    assert "trials.txt, row 2" in err
+    assert "nobody" in err
+    assert len((tmp_path / "s.txt").read_text().splitlines()) == 2
+
+
+def test_one_class_has_no_eer(cli, trained, tmp_path):
+    (tmp_path / "s.txt").write_text("a b 0.5 target\na c 0.4 target\n")
+    code, _, err = cli("evaluate", tmp_path / "s.txt")
+    assert code == 3
+    assert "nontarget" in err
+
+
+def test_a_trial_without_score(cli, trained, tmp_path):
+    (tmp_path / "s.txt").write_text("910100000 910100001 0.5\n")
+    code, _, err = cli("evaluate", tmp_path / "s.txt", "--trials", trained / "manifests" / "test_trials.txt")
+    assert code == 3
+    assert "test_trials.txt, row" in err
+
+
+def test_verify(cli, model, audio):
+    a, b = audio / "910100000.wav", audio / "910100001.wav"
+    code, out, _ = cli("verify", model, a, a, "--json")
+    assert (code, json.loads(out)["same_speaker"]) == (0, None)
+    assert json.loads(out)["score"] == pytest.approx(1, abs=1e-6)
+    assert cli("verify", model, a, a, "--threshold", "0.99")[0] == 0
+    code, out, _ = cli("verify", model, a, b, "--threshold", "1.0")
+    assert code == 1
+    assert "different speakers" in out
+    code, _, err = cli("verify", model, a, audio / "missing.wav")
+    assert code == 3
+    assert "missing.wav" in err
+
+
+def test_info(cli, model):
+    code, out, _ = cli("info", model, "--json")
+    description = json.loads(out)
+    assert code == 0
+    assert description["front_end"]["name"] == "kaldi_fbank"
+    assert description["provenance"]["seed"] == 1
+    assert "passed" in cli("info", model)[1]
+
+
+def test_a_changed_model_is_refused(cli, model, audio, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    content = bytearray((tmp_path / "model" / "model.safetensors").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "model" / "model.safetensors").write_bytes(content)
+    code, _, err = cli("embed", tmp_path / "model", audio, "--out", tmp_path / "e.npz")
+    assert code == 3
+    assert "model.safetensors" in err
+
+
+def test_check_data(cli, tiny_speechocean, tmp_path):
+    code, out, _ = cli("check-data", "speechocean762", tiny_speechocean(), "--json")
+    assert code == 0
+    assert json.loads(out)
+    code, _, err = cli("check-data", "speechocean763", tiny_speechocean())
+    assert code == 2
+    assert "speechocean762" in err
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny_speechocean(), corpus)
+    next(corpus.rglob("*.WAV")).write_bytes(b"")
+    code, out, err = cli("check-data", "speechocean762", corpus)
+    assert code == 3
+    assert "PROBLEM" in out
+    assert "problems" in err
+
+
+def test_a_misspelled_key_is_named_with_its_line(cli, tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ROOT / "recipes" / "SpeechOcean762", recipe)
+    path = recipe / "hparams" / "text_teacher.yaml"
+    path.write_text(path.read_text().replace("batch_size: 64", "bacth_size: 64"))
+    row = path.read_text().splitlines().index("bacth_size: 64") + 1
+    code, _, err = cli("train", path, "--data_folder", tmp_path)
+    assert code == 3
+    assert f"text_teacher.yaml, row {row}: unknown key 'bacth_size'; did you mean 'batch_size'?" in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    width: !ref <width>", "    wdith: !ref <width>", "wdith"),
+        ("students.ecapa.EcapaTdnn", "students.ecapa.EcapaTdn", "EcapaTdn"),
+        ("    peak: !ref <peak_lr>", "    peak: !ref <peak_rl>", "peak_rl"),
+        ("seed: 1\n", "seed: [1\n", "row"),
+    ],
+)
+def test_other_mistakes_in_a_yaml(cli, tmp_path, old, new, message):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ROOT / "recipes" / "SpeechOcean762", recipe)
+    path = recipe / "hparams" / "text_teacher.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", tmp_path / "run")
+    assert code == 3
+    assert "text_teacher.yaml" in err
+    assert message in err
+
+
+def test_a_wrong_data_folder(cli, tmp_path):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", tmp_path / "run")
+    assert code == 3
+    assert "wav.scp" in err
+    code, _, err = cli("train", path, "--output_folder", tmp_path / "run2")
+    assert code == 3
+    assert "--data_folder" in err
+
+
+def test_a_yaml_without_recipe(cli, tmp_path):
+    (tmp_path / "x.yaml").write_text("seed: 1\n")
+    code, _, err = cli("train", tmp_path / "x.yaml")
+    assert code == 3
+    assert "train.py" in err
+
+
+def test_wrong_calls(cli, model, audio, tmp_path):
+    assert cli("embed", model)[0] == 2
+    assert cli("nonsense")[0] == 2
+    code, _, err = cli("embed", model, audio, "--out", tmp_path / "e.txt")
+    assert code in (2, 3)
+    assert ".npz" in err
+
+
+def test_help_needs_no_heavy_import():
+    """What makes `--help` slow is torch; benchmarks/startup.py has the seconds."""
+    code = (
+        "import sys, cmd_speaker.cli as c\n"
+        "try: c.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'speechbrain', 'scipy', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "check-data" in done.stdout

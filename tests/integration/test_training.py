@@ -1,0 +1,179 @@
+"""The recipe from corpus to EER: run folder, determinism, resume."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.embeddings import load_embeddings
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.model import SpeakerModel
+
+EVERYTHING_ON = {
+    "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
+}  # fmt: skip
+
+
+class Killed(Exception):
+    pass
+
+
+def weights(folder):
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def test_the_run_folder_holds_everything(trained):
+    for name in (
+        "hyperparams.yaml", "run.json", "train_log.txt", "manifests/train.csv", "manifests/valid_trials.txt",
+        "teacher/bank.json", "teacher/report.json", "teacher/targets.safetensors", "model/model.json",
+        "model/model.safetensors", "embeddings.npz", "scores.txt", "results.json",
+    ):  # fmt: skip
+        assert (trained / name).stat().st_size > 0, name
+    assert list((trained / "tensorboard").glob("events*"))
+    run = json.loads((trained / "run.json").read_text())
+    assert run["seed"] == 1
+    assert set(run["checksums"]) == {"manifests/train.csv", "manifests/test.csv", "manifests/test_trials.txt"}
+    assert run["versions"]["speechbrain"]
+
+
+def test_terms_and_validation_are_logged_per_epoch(trained):
+    lines = (trained / "train_log.txt").read_text().splitlines()
+    assert len(lines) == 2
+    for name in ("train identity", "train weight", "train feature", "train feature_active", "valid eer"):
+        assert f"{name}: " in lines[1], lines[1]
+
+
+def test_tensorboard_has_the_same_figures(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("eer/valid")] == [1, 2]
+    assert "feature_active/train" in events.Tags()["scalars"]
+
+
+def test_results_are_those_of_the_saved_model(trained, tiny_speechocean):
+    results = json.loads((trained / "results.json").read_text())["test_trials.txt"]
+    assert results["targets"] == 24  # 4 speakers x 6 pairs of 4 utterances
+    assert 0 <= results["eer_low"] <= results["eer"] <= results["eer_high"] <= 1
+    stored = load_embeddings(trained / "embeddings.npz")
+    name = stored.ids[3]
+    wav = next(tiny_speechocean().rglob(f"{name}.WAV"))
+    again = SpeakerModel.load(trained / "model").embed(wav)
+    np.testing.assert_allclose(again, stored.vectors[3], atol=1e-5)
+
+
+def test_nothing_of_a_test_speaker_reaches_the_teacher(trained):
+    index = (trained / "teacher" / "index.csv").read_text()
+    assert "9101" not in index
+    assert "text" not in (trained / "manifests" / "test.csv").read_text().splitlines()[0].split(",")
+    assert load_file(trained / "teacher" / "embeddings.safetensors")["embeddings"].shape == (4, 16)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_broken_run_resumes_to_the_same_bits(train, tmp_path, monkeypatch, step):
+    """Broken off in the middle of an epoch, with every augmentation and quality weights on."""
+    options = {**EVERYTHING_ON, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1, "num_workers": 0}
+    unbroken = train(tmp_path / "unbroken", **options)
+    original, steps = SpeakerBrain.on_fit_batch_start, []
+
+    def break_off(self, batch, should_step):
+        steps.append(self.step)
+        if len(steps) == step + 1:
+            raise Killed
+        original(self, batch, should_step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
+        with pytest.raises(Killed):
+            train(tmp_path / "broken", **options)
+    assert not (tmp_path / "broken" / "model").exists()
+    resumed = train(tmp_path / "broken", **options)
+    assert weights(resumed) == weights(unbroken)
+    assert (resumed / "train_log.txt").read_text() == (unbroken / "train_log.txt").read_text()
+    assert (resumed / "scores.txt").read_text() == (unbroken / "scores.txt").read_text()
+
+
+def test_a_half_written_checkpoint_is_not_loaded(train, tmp_path):
+    folder = train(tmp_path / "run", number_of_epochs=1, feature_weight=0)
+    before = weights(folder)
+    checkpoint = next((folder / "checkpoints").glob("CKPT*"))
+    half = checkpoint.with_name("CKPT+2999-01-01+00-00-00+00")
+    shutil.copytree(checkpoint, half)
+    (half / "COMPLETE").unlink()
+    (half / "student.ckpt").write_bytes(b"cut off")
+    text = (half / "CKPT.yaml").read_text()
+    (half / "CKPT.yaml").write_text(text.replace("unixtime: 1", "unixtime: 9"))
+    assert weights(train(folder, number_of_epochs=1, feature_weight=0)) == before
+
+
+def test_the_cache_does_not_change_a_bit(train, tmp_path):
+    with_cache = train(tmp_path / "with", feature_weight=0, number_of_epochs=1)
+    without = train(tmp_path / "without", feature_weight=0, number_of_epochs=1, cache_folder="")
+    assert list((with_cache / "cache").glob("*.f32"))
+    assert not list(without.rglob("*.f32"))
+    assert weights(with_cache) == weights(without)
+
+
+def test_workers_do_not_change_a_bit(train, tmp_path):
+    alone = train(tmp_path / "alone", feature_weight=0, number_of_epochs=1)
+    helped = train(tmp_path / "helped", feature_weight=0, number_of_epochs=1, num_workers=2)
+    assert weights(alone) == weights(helped)
+
+
+def test_the_teacher_changes_the_student_but_not_its_start(train, trained, tmp_path):
+    audio_only = train(tmp_path / "audio", feature_weight=0)
+    assert not (audio_only / "teacher").exists()
+    assert weights(audio_only) != weights(trained)
+
+
+def test_a_margin_beyond_all_distances_is_audio_only(train, tmp_path):
+    """Nothing but the distillation term itself tells a taught run from an audio-only one."""
+    off = train(tmp_path / "off", feature_weight=0, number_of_epochs=1)
+    beyond = train(tmp_path / "beyond", feature_weight=5, margin=2.1, number_of_epochs=1)
+    assert weights(off) == weights(beyond)
+
+
+def test_permuted_teacher(train, trained, tmp_path, capsys):
+    permuted = train(tmp_path / "permuted", permute_teacher=True)
+    assert "another speaker's teacher" in capsys.readouterr().out
+    assert weights(permuted) != weights(trained)
+
+
+def test_speechbrain_front_end(train, tmp_path):
+    front_end = "!new:cmd_speaker.features.SpeechBrainFbank"
+    folder = train(tmp_path / "run", feature_weight=0, number_of_epochs=1, front_end=front_end)
+    description = SpeakerModel.load(folder / "model").description
+    assert description["front_end"]["name"] == "speechbrain_fbank"
+
+
+def test_other_hyperparameters_do_not_resume(train, trained):
+    with pytest.raises(DataError, match=r"(?s)begun with another margin.*1\.0.*0\.5.*another --output_folder"):
+        train(trained, margin=0.5)
+
+
+def test_another_corpus_does_not_resume(train, trained, tiny_speechocean, tmp_path):
+    changed = tmp_path / "corpus"
+    shutil.copytree(tiny_speechocean(), changed)
+    text = changed / "train" / "text"
+    text.write_text(text.read_text().replace("BEAR", "BEARS"))
+    with pytest.raises(DataError, match="begun with another version of this file"):
+        train(trained, corpus=changed)
+
+
+def test_a_bad_file_stops_training_and_is_named(train, tiny_speechocean, tmp_path):
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny_speechocean(), corpus)
+    wav = next((corpus / "WAVE" / "SPEAKER9001").glob("*.WAV"))
+    wav.write_bytes(wav.read_bytes()[: wav.stat().st_size // 2])
+    with pytest.raises(Exception, match=wav.name) as error:
+        train(tmp_path / "run", corpus=corpus)
+    assert error.value.exit_code == 3
+
+
+def test_a_misspelled_option(train, tmp_path):
+    with pytest.raises(UsageError, match=r"no such option: --margni; did you mean 'margin'\?"):
+        train(tmp_path / "run", margni=1)

@@ -1,0 +1,138 @@
+"""The embedding path and the model folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cmd_speaker.encoder import SpeakerEncoder, embed_all
+from cmd_speaker.errors import DataError
+from cmd_speaker.features import KaldiFbank
+from cmd_speaker.model import SpeakerModel
+from cmd_speaker.students import EcapaTdnn
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    encoder = SpeakerEncoder(KaldiFbank(), EcapaTdnn(width=16, embedding_size=24))
+    with torch.no_grad():  # move the running statistics away from their start
+        for _ in range(3):
+            encoder.train()(0.1 * torch.randn(8, 8000))
+    return SpeakerModel(encoder)
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save(tmp_path / "model", {"recipe": "test"})
+    return tmp_path / "model"
+
+
+def noise(samples, seed):
+    return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def test_a_batch_gives_the_embedding_of_the_single_file(model):
+    lengths = [8000, 12000, 8000, 1600, 12000, 8079, 8000, 12000, 20000, 8000]
+    audio = [(str(i), noise(n, i)) for i, n in enumerate(lengths)]
+    together = list(embed_all(model.encoder, audio, batch_size=4))
+    assert [key for key, _ in together] == [key for key, _ in audio]
+    for (_, samples), (_, vector) in zip(audio, together, strict=True):
+        np.testing.assert_allclose(vector, model.embed(samples), rtol=0, atol=1e-5)
+
+
+def test_a_padded_batch_would_not(model):
+    """Why `embed_all` groups: the same utterance beside a longer one has another embedding."""
+    short = torch.from_numpy(noise(8000, 0))
+    padded = torch.stack([torch.cat([short, torch.zeros(8000)]), torch.from_numpy(noise(16000, 1))])
+    with torch.inference_mode():
+        vector = model.encoder(padded)[0].numpy()
+    assert np.abs(vector - model.embed(short)).max() > 1e-2
+
+
+def test_twice_the_same_file_gives_the_same_bits(model):
+    assert np.array_equal(model.embed(noise(9000, 3)), model.embed(noise(9000, 3)))
+
+
+def test_other_sample_rates_of_arrays_are_resampled(model):
+    time = np.arange(48000) / 48000
+    tone = (0.3 * np.sin(2 * np.pi * 440 * time) + noise(48000, 1) * 0.001).astype(np.float32)
+    assert model.embed(tone, sample_rate=48000).shape == (24,)
+
+
+def test_round_trip(model, folder):
+    loaded = SpeakerModel.load(folder)
+    samples = noise(16000, 5)
+    assert np.array_equal(loaded.embed(samples), model.embed(samples))
+    assert loaded.description["provenance"] == {"recipe": "test"}
+    assert loaded.embedding_size == 24
+
+
+def test_similarity_is_the_cosine(model):
+    a, b = noise(8000, 1), noise(9000, 2)
+    u, v = model.embed(a), model.embed(b)
+    assert model.similarity(a, b) == pytest.approx(np.dot(u, v) / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-6)
+    assert model.similarity(a, a) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.98])
+def test_a_changed_byte_is_found(folder, name, place):
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=name):
+        SpeakerModel.load(folder)
+
+
+def test_the_self_test_finds_another_computation(folder, monkeypatch):
+    monkeypatch.setattr(KaldiFbank, "preemphasis", 0.9)
+    with pytest.raises(DataError, match="self-test failed"):
+        SpeakerModel.load(folder)
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "model.json"])
+def test_not_a_model_folder(folder, missing):
+    (folder / missing).unlink()
+    with pytest.raises(DataError, match="not a model folder"):
+        SpeakerModel.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "os.system"}, "os.system"),
+        ({"format_version": 2}, "newer version"),
+    ],
+)
+def test_unknown_names_are_refused_not_run(folder, change, message):
+    """Also where somebody has corrected the checksum."""
+    from cmd_speaker.model_folder import _checksum
+
+    description = json.loads((folder / "model.json").read_text()) | change
+    description.pop("checksum")
+    (folder / "model.json").write_text(json.dumps({**description, "checksum": _checksum(description)}))
+    with pytest.raises(DataError, match=message):
+        SpeakerModel.load(folder)
+
+
+def test_loading_reads_no_other_file(folder):
+    (folder / "hyperparams.yaml").write_text("!apply:os._exit [7]")
+    (folder / "model.py").write_text("raise SystemExit(7)")
+    assert SpeakerModel.load(folder).embedding_size == 24
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros(16000, np.float32), "silent"),
+        (np.full(16000, np.nan, np.float32), "not finite"),
+        (noise(320, 0), "too short"),
+        (np.zeros((2, 16000), np.float32), "one dimension"),
+    ],
+)
+def test_bad_arrays(model, samples, message):
+    with pytest.raises(DataError, match=message):
+        model.embed(samples)
