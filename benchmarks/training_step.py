@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,9 @@ SPEAKERS, UTTERANCES = 105, 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--width", type=int, default=128)
@@ -98,7 +102,7 @@ def made_up_corpus(folder: Path) -> Manifest:
     return load_manifest(path)
 
 
-def batches(brain: SpeakerBrain):  # type: ignore[no-untyped-def]
+def batches(brain: SpeakerBrain) -> Iterator[Batch]:
     epoch = 0
     while True:
         epoch += 1
@@ -129,8 +133,10 @@ def alternate(brains: dict[bool, SpeakerBrain], steps: int) -> None:
         rates = sorted(1 / value for value in seconds[taught])
         low, high = rates[len(rates) // 10], rates[-len(rates) // 10 - 1]
         print(f"{name:<14}{statistics.median(rates):>18.2f}{low:>12.2f} ..{high:>6.2f}")
-    print(f"step time under the teacher / audio only: median of the pairs {statistics.median(ratios):.3f}, "
-          f"ratio of the medians {statistics.median(seconds[True]) / statistics.median(seconds[False]):.3f}\n")
+    print(
+        f"step time under the teacher / audio only: median of the pairs {statistics.median(ratios):.3f}, "
+        f"ratio of the medians {statistics.median(seconds[True]) / statistics.median(seconds[False]):.3f}\n"
+    )
 
 
 def breakdown(brain: SpeakerBrain, steps: int) -> None:
@@ -159,7 +165,7 @@ def breakdown(brain: SpeakerBrain, steps: int) -> None:
         brain.optimizers_step()
         mark("optimiser")
         if step >= 3:
-            for (_, begin), (name, end) in zip(marks[:-1], marks[1:], strict=True):
+            for (_, begin), (name, end) in pairwise(marks):
                 parts[name].append(end - begin)
     medians = {name: statistics.median(values) for name, values in parts.items()}
     # compute_forward computes the features once more.
@@ -193,7 +199,9 @@ def compare_memory(options: argparse.Namespace) -> None:
     found: dict[str, list[float]] = {"plain": [], "kept": []}
     for _ in range(2):
         for mode in found:
-            done = subprocess.run([*command, "--only_steps", mode], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [*command, "--only_steps", mode], capture_output=True, text=True, check=True
+            )
             found[mode].append(float(done.stdout))
     plain, kept = (min(values) for values in found.values())
     print(f"forward + backward, memory handed back {1000 * plain:.0f} ms, kept {1000 * kept:.0f} ms: "

@@ -17,6 +17,7 @@ from cmd_speaker.errors import DataError
 
 SAMPLE_RATE = 16000
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+LOSSY = (".ogg", ".opus", ".mp3")
 MIN_SECONDS = 0.1
 """Ten frames: under that the convolutions of an encoder see padding only."""
 SILENCE_DBFS = -80.0
@@ -92,8 +93,13 @@ def read_audio(
             found=f"start {start}, stop {stop}",
             fix="Correct start and stop (in samples), or prepare the manifest again",
         )
+    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
+    lossy = path.suffix.lower() in LOSSY
     try:
-        samples, _ = soundfile.read(str(path), start=start, stop=stop, dtype="float32")
+        if lossy:
+            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
+        else:
+            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
     except soundfile.LibsndfileError as error:
         raise DataError(
             "decoding failed",

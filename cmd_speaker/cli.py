@@ -129,7 +129,7 @@ def evaluate(
     utt2spk = load_utt2spk(speakers) if speakers else None
     summaries = [summarise(system, utt2spk, seed=seed) for system in systems]
     differences = [
-        paired_difference(systems[0], other, utt2spk, seed) if utt2spk else None for other in systems[1:]
+        paired_difference([systems[0]], [other], utt2spk, seed) if utt2spk else None for other in systems[1:]
     ]
     if as_json:
         rows: list[dict[str, Any]] = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,10 @@ READ_AHEAD = 256
 
 
 class SpeakerEncoder(nn.Module):
-    """Front-end and student. Only this is needed at test time."""
+    """Front-end and student, of `FRONT_ENDS` and `STUDENTS`. Only this is needed at test time."""
+
+    front_end: Any
+    student: Any
 
     def __init__(self, front_end: nn.Module, student: nn.Module) -> None:
         super().__init__()

@@ -62,8 +62,10 @@ class DataError(CmdSpeakerError):
         if self.row is not None:
             where += f", row {self.row}"
         text = f"{where}: {self.problem}" if where else self.problem
-        if self.expected is not None or self.found is not None:
-            text += f" (expected {self.expected}, found {self.found})"
+        facts = (("expected", self.expected), ("found", self.found))
+        known = [f"{name} {value}" for name, value in facts if value is not None]
+        if known:
+            text += f" ({', '.join(known)})"
         return f"{text}. {self.fix}." if self.fix else text
 
 

@@ -29,6 +29,8 @@ class KaldiFbank(nn.Module):
     preemphasis = 0.97
     scale = 32768.0
     """Kaldi works on 16-bit integers."""
+    banks: Tensor
+    window: Tensor
 
     def __init__(self, n_mels: int = 80) -> None:
         super().__init__()

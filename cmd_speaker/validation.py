@@ -28,5 +28,5 @@ class Validation:
         scores, errors = cosine_scores(embeddings, self.trials)
         if errors:
             raise errors[0]
-        curve = SortedScores(scores.scores, scores.labels).curve()
+        curve = SortedScores(scores.scores, scores.known_labels()).curve()
         return {"eer": curve.eer()[0], "min_dcf": curve.min_dcf()}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cmd_speaker.audio import DURATION_TOLERANCE, AudioInfo
 from cmd_speaker.corpora import CORPORA
-from cmd_speaker.errors import CmdSpeakerError, DataError, DataErrors
+from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.kaldi import Listed, folder_content, probe_listed
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
 
@@ -206,20 +206,15 @@ def _draw_nontargets(segments: Sequence[Segment], count: int) -> list[tuple[Segm
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.librispeech_mini", description=__doc__)
     parser.add_argument("data_folder", help="the folder that holds speakers.csv, utterances.csv and wav")
     parser.add_argument("output_folder", help="where the manifest and the trial list are written")
-    try:
-        prepared = prepare(**vars(parser.parse_args(arguments)))
-    except CmdSpeakerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    prepared = prepare(**vars(parser.parse_args(arguments)))
     for name, count in prepared.counts.items():
         print(f"{name:32} {count:7,}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))

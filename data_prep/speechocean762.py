@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cmd_speaker.audio import AudioInfo
 from cmd_speaker.corpora import CORPORA
-from cmd_speaker.errors import CmdSpeakerError, DataError, DataErrors, UsageError
+from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.kaldi import TABLES, Tables, folder_content, list_audio, probe_listed, read_parts, row_of
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
 
@@ -229,21 +229,16 @@ def _write_trials(path: Path, lines: Sequence[str]) -> dict[str, int]:
     return {path.stem: len(lines), f"{path.stem}_targets": sum(line.startswith("1") for line in lines)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.speechocean762", description=__doc__)
     parser.add_argument("data_folder", help="the folder that holds train, test and WAVE")
     parser.add_argument("output_folder", help="where the manifests and trial lists are written")
     parser.add_argument("--validation_speakers", type=int, default=20, help="0, or 2 to 20 (default)")
-    try:
-        prepared = prepare(**vars(parser.parse_args(arguments)))
-    except CmdSpeakerError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    prepared = prepare(**vars(parser.parse_args(arguments)))
     for name, count in prepared.counts.items():
         print(f"{name:24} {count:7,}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))

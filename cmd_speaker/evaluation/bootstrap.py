@@ -62,6 +62,16 @@ class Difference:
     interval: Interval
     relative: float
 
+    def as_dict(self) -> dict[str, float]:
+        return {
+            "a": self.a, "b": self.b, "difference": self.difference, "low": self.interval.low,
+            "high": self.interval.high, "relative": self.relative,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        low, high = self.interval.low, self.interval.high
+        return f"{self.difference:+.2%} [{low:+.2%}, {high:+.2%}] ({self.relative:+.1%} relative)"
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -128,8 +138,8 @@ def speaker_interval(
 
 
 def paired_difference(
-    scores_a: Scores,
-    scores_b: Scores,
+    scores_a: Sequence[Scores],
+    scores_b: Sequence[Scores],
     utt2spk: Mapping[str, str],
     seed: int,
     replicates: int = 1000,
@@ -137,22 +147,26 @@ def paired_difference(
 ) -> PairedDifference:
     """System b against system a: EER and minDCF differences (b - a) on the same trials and draws.
 
-    The files may differ in order but not in trials; `scores_a` needs labels. Raises `DataErrors` for
-    trials that only one of them has or that they label differently, and as `trial_speakers` and
-    `speaker_interval` do.
+    Each system is one or several runs (training seeds), whose error rates are averaged. The files may differ
+    in order but not in trials; the first needs labels. Raises `DataErrors` for trials that only one of
+    them has or that they label differently, and as `trial_speakers` and `speaker_interval` do.
     """
-    trials = scores_a.trials
-    match_pairs(scores_a, scores_b.trials)
-    aligned, _ = attach_labels(scores_b, trials)
+    trials = scores_a[0].trials
+    aligned = [scores_a[0]]
+    for other in [*scores_a[1:], *scores_b]:
+        match_pairs(scores_a[0], other.trials)
+        aligned.append(attach_labels(other, trials)[0])
     enrol, test, _ = trial_speakers(trials, utt2spk)
     assert trials.labels is not None  # attach_labels has seen to it
-    systems = [SortedScores(scores.scores, trials.labels) for scores in (scores_a, aligned)]
+    systems = [SortedScores(scores.scores, trials.labels) for scores in aligned]
     values, speakers = _replicates(systems, enrol, test, seed, replicates, p_targets)
-    measured = [_metrics(system.curve(), p_targets) for system in systems]
-    differences = [
-        Difference(a, b, b - a, _interval(drawn[:, 1] - drawn[:, 0]), (b - a) / a if a else float("nan"))
-        for a, b, drawn in zip(*measured, np.moveaxis(values, 2, 0), strict=True)
-    ]
+    measured = np.array([_metrics(system.curve(), p_targets) for system in systems])
+    first = len(scores_a)
+    differences = []
+    for whole, drawn in zip(measured.T, np.moveaxis(values, 2, 0), strict=True):
+        a, b = float(whole[:first].mean()), float(whole[first:].mean())
+        interval = _interval(drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1))
+        differences.append(Difference(a, b, b - a, interval, (b - a) / a if a else float("nan")))
     min_dcf = dict(zip(p_targets, differences[1:], strict=True))
     return PairedDifference(differences[0], min_dcf, speakers, replicates, replicates - len(values))
 

@@ -33,6 +33,15 @@ class Scores:
         """Which trials are targets, bool [n]; None where that is not known."""
         return self.trials.labels
 
+    def known_labels(self) -> np.ndarray:
+        """The labels, bool [n]; raises `DataError` where they are not known."""
+        if self.labels is None:
+            raise DataError(
+                "the scores have no labels", file=self.trials.path, expected="target and nontarget trials",
+                found="unlabelled scores", fix="Give the labelled trial list with --trials",
+            )  # fmt: skip
+        return self.labels
+
 
 def load_scores(path: str | Path) -> Scores:
     """Read a score file; the scores are float64 [n].

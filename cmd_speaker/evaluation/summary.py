@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.bootstrap import speaker_interval, trial_speakers
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.scores import Scores
@@ -59,15 +58,11 @@ def summarise(
 
     Raises `DataError` without labels or without one of the classes, and as `trial_speakers` does.
     """
-    if scores.labels is None:
-        raise DataError(
-            "the scores have no labels", file=scores.trials.path, expected="target and nontarget trials",
-            found="unlabelled scores", fix="Give the labelled trial list with --trials",
-        )  # fmt: skip
-    ordered = SortedScores(scores.scores, scores.labels)
+    labels = scores.known_labels()
+    ordered = SortedScores(scores.scores, labels)
     curve = ordered.curve()
     eer, threshold = curve.eer()
-    targets = int(scores.labels.sum())
+    targets = int(labels.sum())
     figures = (targets, len(scores) - targets, eer, threshold, curve.min_dcf(0.01), curve.min_dcf(0.05))
     if utt2spk is None or not replicates:
         return Summary(*figures)

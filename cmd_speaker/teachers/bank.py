@@ -111,7 +111,7 @@ def load_bank(folder: str | Path, inputs: dict[str, str]) -> Bank:
         description = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
         embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
         with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-            rows = [BankRow(**{**row, "quality": float(row["quality"])}) for row in csv.DictReader(file)]
+            rows = [_parse_row(row) for row in csv.DictReader(file)]
         stored = description["inputs_sha256"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(
@@ -148,6 +148,10 @@ def text_inputs(manifest: Manifest) -> dict[str, str]:
 
 def inputs_checksum(inputs: dict[str, str]) -> str:
     return _checksum(json.dumps(inputs, sort_keys=True))
+
+
+def _parse_row(row: dict[str, str]) -> BankRow:
+    return BankRow(*(row[name] for name in INDEX[:-1]), quality=float(row["quality"]))
 
 
 def _key(utterance: Utterance, level: str) -> str:

@@ -154,25 +154,25 @@ def test_more_trials_of_the_same_speakers_do_not_narrow_the_interval():
 
 def test_a_system_against_itself_differs_by_nothing():
     scores, utt2spk = corpus()
-    result = paired_difference(scores, scores, utt2spk, seed=1, replicates=100)
+    result = paired_difference([scores], [scores], utt2spk, seed=1, replicates=100)
     for difference in (result.eer, *result.min_dcf.values()):
         assert difference.difference == difference.relative == 0
         assert (difference.interval.low, difference.interval.high) == (0, 0)
     shuffled = np.random.default_rng(3).permutation(len(scores))
     again = Scores(scores.trials.take(shuffled), scores.scores[shuffled])
-    assert paired_difference(scores, again, utt2spk, seed=1, replicates=100) == result
+    assert paired_difference([scores], [again], utt2spk, seed=1, replicates=100) == result
 
 
 def test_a_clearly_better_system_excludes_no_difference():
     worse, utt2spk = corpus(separation=1.0)
     better, _ = corpus(separation=3.0)
-    result = paired_difference(worse, better, utt2spk, seed=1, replicates=200)
+    result = paired_difference([worse], [better], utt2spk, seed=1, replicates=200)
     assert result.eer.a == eer(worse.scores, worse.labels)[0]
     assert result.eer.b == eer(better.scores, better.labels)[0]
     assert result.eer.difference == result.eer.b - result.eer.a < 0
     assert result.eer.relative == pytest.approx(result.eer.b / result.eer.a - 1, abs=1e-12)
     assert result.eer.interval.low < result.eer.difference < result.eer.interval.high < 0
-    other_way = paired_difference(better, worse, utt2spk, seed=1, replicates=200)
+    other_way = paired_difference([better], [worse], utt2spk, seed=1, replicates=200)
     assert other_way.eer.interval.low == pytest.approx(-result.eer.interval.high, abs=1e-12)
 
 
@@ -180,18 +180,30 @@ def test_both_systems_meet_the_same_draws():
     # Almost the same system: unpaired draws would spread the difference as widely as the error rate itself.
     scores, utt2spk = corpus(30, 4)
     noise = np.random.default_rng(9).standard_normal(len(scores)) / 50
-    result = paired_difference(
-        scores, Scores(scores.trials, scores.scores + noise), utt2spk, 1, replicates=200
-    )
+    noisy = Scores(scores.trials, scores.scores + noise)
+    result = paired_difference([scores], [noisy], utt2spk, 1, replicates=200)
     alone = interval(scores, utt2spk, replicates=200)
     width = result.eer.interval.high - result.eer.interval.low
     assert 0 < width < (alone.eer.high - alone.eer.low) / 4
 
 
+def test_runs_of_one_system_are_averaged():
+    scores, utt2spk = corpus(12, 3)
+    rng = np.random.default_rng(3)
+    a, b, c = (Scores(scores.trials, scores.scores + rng.standard_normal(len(scores)) / 5) for _ in range(3))
+    both = paired_difference([a, b], [c], utt2spk, 1, replicates=50).eer
+    one, other = (paired_difference([x], [c], utt2spk, 1, replicates=50).eer for x in (a, b))
+    assert both.a == pytest.approx((one.a + other.a) / 2, abs=1e-12)
+    assert both.b == one.b
+    assert both.difference == pytest.approx((one.difference + other.difference) / 2, abs=1e-12)
+    # The same draws for all runs: a run beside itself changes nothing.
+    assert paired_difference([a, a], [c], utt2spk, 1, replicates=50).eer.interval == one.interval
+
+
 def test_both_systems_need_the_same_trials():
     scores, utt2spk = corpus(4, 2)
     fewer = Scores(scores.trials.take(np.arange(1, len(scores))), scores.scores[1:])
-    for pair in ((scores, fewer), (fewer, scores)):
+    for pair in (([scores], [fewer]), ([fewer], [scores])):
         with pytest.raises(DataErrors, match="no score for the trial 's00-0 s00-1'"):
             paired_difference(*pair, utt2spk, seed=1)
 

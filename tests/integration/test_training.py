@@ -151,7 +151,9 @@ def test_speechbrain_front_end(train, tmp_path):
 
 
 def test_other_hyperparameters_do_not_resume(train, trained):
-    with pytest.raises(DataError, match=r"(?s)begun with another margin.*1\.0.*0\.5.*another --output_folder"):
+    with pytest.raises(
+        DataError, match=r"(?s)begun with another margin.*1\.0.*0\.5.*another --output_folder"
+    ):
         train(trained, margin=0.5)
 
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from cmd_speaker.audio import read_audio
-from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.manifest import load_manifest
 from data_prep.librispeech_mini import main, prepare
 
@@ -158,9 +158,9 @@ def test_another_folder(tmp_path):
 
 
 def test_command_line(corpus, tmp_path, capsys):
-    assert main([str(corpus), str(tmp_path)]) == 0
+    assert exit_code_of(main, [str(corpus), str(tmp_path)]) == 0
     assert dict(line.split() for line in capsys.readouterr().out.splitlines())["targets"] == "6"
-    assert main([str(tmp_path), str(tmp_path)]) == 3
+    assert exit_code_of(main, [str(tmp_path), str(tmp_path)]) == 3
     assert "not the librispeech_mini corpus" in capsys.readouterr().err
 
 

@@ -72,7 +72,9 @@ def test_round_trip(model, folder):
 def test_similarity_is_the_cosine(model):
     a, b = noise(8000, 1), noise(9000, 2)
     u, v = model.embed(a), model.embed(b)
-    assert model.similarity(a, b) == pytest.approx(np.dot(u, v) / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-6)
+    assert model.similarity(a, b) == pytest.approx(
+        np.dot(u, v) / np.linalg.norm(u) / np.linalg.norm(v), abs=1e-6
+    )
     assert model.similarity(a, a) == pytest.approx(1.0, abs=1e-6)
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from cmd_speaker.audio import read_audio
-from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.manifest import load_manifest
 from data_prep import speechocean762
 from data_prep.speechocean762 import VALIDATION_SPEAKERS, describe, main, prepare
@@ -204,11 +204,11 @@ def test_description():
 
 def test_command_line(tiny_speechocean, tmp_path, capsys):
     arguments = [str(tiny_speechocean()), str(tmp_path / "out"), "--validation_speakers", "2"]
-    assert main(arguments) == 0
+    assert exit_code_of(main, arguments) == 0
     assert dict(line.split() for line in capsys.readouterr().out.splitlines())["train_utterances"] == "16"
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 3
+    assert exit_code_of(main, [str(tmp_path), str(tmp_path / "out")]) == 3
     assert "not the speechocean762 corpus" in capsys.readouterr().err
-    assert main([*arguments[:3], "1"]) == 2
+    assert exit_code_of(main, [*arguments[:3], "1"]) == 2
 
 
 def test_real_counts(real):

@@ -79,7 +79,8 @@ def test_the_encoder_predicts_masked_tokens_from_their_context():
     def masked_loss(t):
         ids = t.tokenizer.encode("RED APPLE")
         tokens = torch.tensor([[MASK, *ids[1:]]])
-        logits = t.encoder.outputs(tokens)[0, 0] @ t.encoder.tokens.weight.T
+        with torch.no_grad():
+            logits = t.encoder.outputs(tokens)[0, 0] @ t.encoder.tokens.weight.T
         return float(torch.nn.functional.cross_entropy(logits[None], torch.tensor(ids[:1])))
 
     assert masked_loss(teacher) < 0.5 * masked_loss(untrained)
@@ -101,7 +102,7 @@ def test_a_stale_bank_is_refused_with_the_command_that_rebuilds_it(manifest, tmp
     teacher.fit(list(TEXTS.values()))
     build_text_bank(tmp_path / "bank", manifest, teacher, "cmd-speaker train X --rebuild_bank True")
     changed = write(tmp_path / "other.csv", TEXTS | {"s2": "A boy, a child, 10 years old."})
-    with pytest.raises(DataError, match="other teacher inputs.*cmd-speaker train X --rebuild_bank True"):
+    with pytest.raises(DataError, match=r"other teacher inputs.*cmd-speaker train X --rebuild_bank True"):
         load_bank(tmp_path / "bank", text_inputs(changed))
 
 
@@ -198,7 +199,20 @@ def hugging_face(tmp_path_factory):
     """A tiny BERT in a local folder, as a user would have downloaded one."""
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "girl", "boy", "woman", "child", "years", "old"]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "a",
+        "girl",
+        "boy",
+        "woman",
+        "child",
+        "years",
+        "old",
+    ]
     (folder / "vocab.txt").write_text("\n".join(words))
     transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)
