@@ -27,6 +27,16 @@ TEST = {
 SENTENCES = ("WE CALL IT BEAR", "ZERO THREE FIVE ONE", "KATE LOVES CHINA", "MARK IS GOING TO SEE ELEPHANT")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--forbid-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--forbid-skips") and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of the shared corpora, beside the checkout."""

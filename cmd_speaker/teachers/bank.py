@@ -151,7 +151,8 @@ def inputs_checksum(inputs: dict[str, str]) -> str:
 
 
 def _parse_row(row: dict[str, str]) -> BankRow:
-    return BankRow(*(row[name] for name in INDEX[:-1]), quality=float(row["quality"]))
+    level, key, identity, session, checksum, quality = (row[name] for name in INDEX)
+    return BankRow(level, key, identity, session, checksum, float(quality))
 
 
 def _key(utterance: Utterance, level: str) -> str:
