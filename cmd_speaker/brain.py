@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cmd_speaker.data import Batch
-from cmd_speaker.encoder import SpeakerEncoder
-from cmd_speaker.features import mean_normalise
+from cmd_speaker.encoder import SpeakerEncoder, features_of
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training_state import EpochAverages, RandomStates
 from cmd_speaker.validation import Validation
@@ -52,22 +51,24 @@ class SpeakerBrain(sb.Brain):
         index = torch.arange(len(waveforms), device=self.device)
         waveforms, index = augment(getattr(self.hparams, "wav_augment", None), waveforms, index)
         with torch.no_grad():
-            features = mean_normalise(self.modules.front_end(waveforms))
+            features = features_of(self.modules.front_end, waveforms)
         features, index = augment(getattr(self.hparams, "feature_augment", None), features, index)
         return self.modules.student(features), index
 
     def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: sb.Stage) -> Tensor:
         """Identity loss plus the distillation terms; what is logged goes to `self.averages`."""
         embeddings, index = predictions
-        embeddings = embeddings.float()
         batch = batch.to(self.device)
-        loss = self.modules.identity(embeddings, batch.labels[index]).mean()
-        log = {"identity": loss.detach()}
-        if self.targets is not None:
-            teacher = self.targets.batch(batch.rows[index])
-            distillation, terms = self.modules.distillation(embeddings, teacher)
-            loss = loss + distillation
-            log |= terms
+        # Cosines times 30 need full precision, also where the student runs in half.
+        with torch.autocast(self.device_type, enabled=False):
+            embeddings = embeddings.float()
+            loss = self.modules.identity(embeddings, batch.labels[index]).mean()
+            log = {"identity": loss.detach()}
+            if self.targets is not None:
+                teacher = self.targets.batch(batch.rows[index])
+                distillation, terms = self.modules.distillation(embeddings, teacher)
+                loss = loss + distillation
+                log |= terms
         self.averages.add(log)
         return loss
 

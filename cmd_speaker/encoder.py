@@ -32,11 +32,20 @@ class SpeakerEncoder(nn.Module):
 
     def features(self, waveforms: Tensor) -> Tensor:
         """[batch, samples] -> mean-normalised features [batch, frames, mels]."""
-        return mean_normalise(self.front_end(waveforms))
+        return features_of(self.front_end, waveforms)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """[batch, samples], all of the same length -> embeddings [batch, D]."""
         return self.student(self.features(waveforms))
+
+
+def features_of(front_end: nn.Module, waveforms: Tensor) -> Tensor:
+    """What a student sees of waveforms [batch, samples]: [batch, frames, mels], in full precision.
+
+    Power spectra span more than half-precision numbers hold, so automatic mixed precision is off here.
+    """
+    with torch.autocast(waveforms.device.type, enabled=False):
+        return mean_normalise(front_end(waveforms))
 
 
 @torch.inference_mode()

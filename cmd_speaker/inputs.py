@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cmd_speaker.audio import EXTENSIONS
 from cmd_speaker.errors import DataError
 from cmd_speaker.kaldi import read_table
-from cmd_speaker.manifest import Utterance, load_manifest
+from cmd_speaker.manifest import Utterance, check_audio_files, load_manifest
 
 
 class Inputs(NamedTuple):
@@ -31,7 +31,10 @@ def find_inputs(inputs: Sequence[str], data_root: str | Path | None = None) -> I
     """
     first = Path(inputs[0])
     if len(inputs) == 1 and first.suffix == ".csv":
-        return Inputs(list(load_manifest(first, data_root)), first)
+        manifest = load_manifest(first, data_root)
+        if not any(utterance.wav.is_file() for utterance in manifest):
+            check_audio_files(manifest, data_root)
+        return Inputs(list(manifest), first)
     if len(inputs) == 1 and first.suffix == ".scp":
         return Inputs(_from_scp(first, data_root), first)
     utterances: list[Utterance] = []

@@ -11,7 +11,7 @@ import torch
 
 from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
 
@@ -34,7 +34,18 @@ class SpeakerModel:
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> SpeakerModel:
-        """Load a model folder; checksums and self-test are verified, no code of the folder is run."""
+        """Load a model folder; checksums and self-test are verified, no code of the folder is run.
+
+        Raises `UsageError` for a device that is not there, and `DataError` for a folder that is not as it was
+        written.
+        """
+        try:
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise UsageError(
+                f"no device '{device}' here: {reason}; use cpu, or cuda where there is one"
+            ) from error
         return cls(*load_model_folder(folder, device))
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:

@@ -96,6 +96,24 @@ def test_bad_files_of_a_manifest_are_named_with_their_row(cli, model, audio, tmp
     assert load_embeddings(tmp_path / "e.safetensors").ids == ["910100000", "910100001"]
 
 
+def test_a_wrong_root_is_one_error(cli, trained, model, tmp_path):
+    manifest = trained / "manifests" / "test.csv"
+    code, _, err = cli("embed", model, manifest, "--out", tmp_path / "e.npz", "--data-root", tmp_path)
+    assert code == 3
+    assert "none of the 16 audio files exists" in err
+    assert f"data root {tmp_path}" in err
+    assert len(err.splitlines()) == 1
+    code, _, err = cli("embed", model, manifest, "--out", tmp_path / "e.npz")
+    assert code == 3
+    assert "--data-root" in err
+
+
+def test_a_device_that_is_not_there(cli, model, audio, tmp_path):
+    code, _, err = cli("embed", model, audio, "--out", tmp_path / "e.npz", "--device", "cuda:93")
+    assert code == 2
+    assert "cuda:93" in err
+
+
 def test_convert_embeds_other_forms(cli, model, audio, tmp_path):
     bad = break_audio(audio)
     _, _, err = cli("embed", model, audio, "--out", tmp_path / "e.npz", "--convert")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from cmd_speaker.brain import SpeakerBrain
@@ -148,6 +149,25 @@ def test_speechbrain_front_end(train, tmp_path):
     folder = train(tmp_path / "run", feature_weight=0, number_of_epochs=1, front_end=front_end)
     description = SpeakerModel.load(folder / "model").description
     assert description["front_end"]["name"] == "speechbrain_fbank"
+
+
+def test_half_precision_leaves_features_and_losses_alone(train, tmp_path, monkeypatch):
+    from cmd_speaker.features import KaldiFbank
+    from cmd_speaker.losses.aam import AamSoftmax
+
+    seen = []
+    for kind in (KaldiFbank, AamSoftmax):
+        original = kind.forward
+
+        def forward(self, *inputs, original=original):
+            out = original(self, *inputs)
+            seen.append((type(self).__name__, torch.is_autocast_enabled("cpu"), out.dtype))
+            return out
+
+        monkeypatch.setattr(kind, "forward", forward)
+    train(tmp_path / "run", precision="bf16", number_of_epochs=1, feature_weight=0)
+    assert {name for name, *_ in seen} == {"KaldiFbank", "AamSoftmax"}
+    assert all(not autocast and dtype == torch.float32 for _, autocast, dtype in seen)
 
 
 def test_other_hyperparameters_do_not_resume(train, trained):
