@@ -27,12 +27,12 @@ import speechbrain as sb
 import torch
 
 from cmd_speaker.brain import SpeakerBrain
-from cmd_speaker.data import Batch
 from cmd_speaker.manifest import Manifest, load_manifest, write_manifest
-from cmd_speaker.memory import keep_freed_memory
-from cmd_speaker.recipe import Recipe, open_recipe
 from cmd_speaker.teachers.head import TeacherTargets
-from cmd_speaker.training import build_brain
+from cmd_speaker.training.data import Batch
+from cmd_speaker.training.fit import build_brain
+from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.recipe import Recipe, open_recipe
 
 HPARAMS = Path(__file__).resolve().parents[1] / "recipes/SpeechOcean762/hparams/text_teacher.yaml"
 SPEAKERS, UTTERANCES = 105, 20

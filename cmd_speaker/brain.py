@@ -12,11 +12,11 @@ from speechbrain.utils.seed import seed_everything
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from cmd_speaker.data import Batch
 from cmd_speaker.encoder import SpeakerEncoder, features_of
 from cmd_speaker.teachers.head import TeacherTargets
-from cmd_speaker.training_state import EpochAverages, RandomStates
-from cmd_speaker.validation import Validation
+from cmd_speaker.training.data import Batch
+from cmd_speaker.training.state import EpochAverages, RandomStates
+from cmd_speaker.training.validation import Validation
 
 
 class SpeakerBrain(sb.Brain):

@@ -1,6 +1,6 @@
 """One loss a file; each gives one value per sample, shape [batch].
 
-The reduction to a number happens once, in `cmd_speaker.objective`. A distillation loss is called as
+The reduction to a number happens once, in `cmd_speaker.training.objective`. A distillation loss is called as
 `loss(student, teacher)` with the student's embeddings [batch, D] and a `TeacherBatch`.
 """
 

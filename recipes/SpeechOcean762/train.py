@@ -12,10 +12,10 @@ from cmd_speaker.errors import exit_code_of
 from cmd_speaker.evaluation.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
-from cmd_speaker.recipe import open_recipe
 from cmd_speaker.results import evaluate_student
 from cmd_speaker.teachers.stage1 import describe, prepare_text_teacher
-from cmd_speaker.training import train_student
+from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.recipe import open_recipe
 from data_prep.speechocean762 import prepare
 
 

@@ -11,7 +11,7 @@ from cmd_speaker.losses.aam import AamSoftmax, aam_softmax
 from cmd_speaker.losses.classifier import teacher_classifier_loss
 from cmd_speaker.losses.feature import feature_loss
 from cmd_speaker.losses.quality import NormQuality, quality_weights
-from cmd_speaker.objective import Distillation, QualityWeights, Term
+from cmd_speaker.training.objective import Distillation, QualityWeights, Term
 
 F64 = torch.float64
 EQUAL = QualityWeights(enabled=False)

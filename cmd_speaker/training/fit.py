@@ -13,18 +13,18 @@ from speechbrain.utils.seed import seed_everything
 from torch import nn
 
 from cmd_speaker.brain import SpeakerBrain
-from cmd_speaker.checkpoints import SafeCheckpointer
-from cmd_speaker.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.trials import Trials
 from cmd_speaker.manifest import Manifest
-from cmd_speaker.memory import keep_freed_memory
 from cmd_speaker.model import read_utterance
-from cmd_speaker.recipe import Recipe
 from cmd_speaker.teachers.bank import UNMATCHED
 from cmd_speaker.teachers.head import TeacherTargets
-from cmd_speaker.validation import Validation
+from cmd_speaker.training.checkpoints import SafeCheckpointer
+from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
+from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.recipe import Recipe
+from cmd_speaker.training.validation import Validation
 
 
 def train_student(
