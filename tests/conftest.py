@@ -70,6 +70,37 @@ def speechocean_copy(tiny_speechocean, tmp_path):
     return shutil.copytree(tiny_speechocean(), tmp_path / "corpus")
 
 
+@pytest.fixture(scope="session")
+def hugging_face(tmp_path_factory):
+    """A tiny BERT in a local folder, as a user would have downloaded one."""
+    import torch
+    import transformers
+
+    folder = tmp_path_factory.mktemp("bert")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "a",
+        "girl",
+        "boy",
+        "woman",
+        "child",
+        "years",
+        "old",
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=12, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder
+
+
 def write_part(root, part, speakers, suffix):
     """One of `train` and `test`, with its audio under WAVE."""
     (root / part).mkdir()

@@ -23,6 +23,11 @@ from cmd_speaker.progress import track
 PAD, UNKNOWN, MASK = 0, 1, 2
 
 
+def text_teacher(folder: str | Path | None = None, **small: int) -> SmallTextTeacher | HuggingFaceTextTeacher:
+    """The Hugging Face encoder in `folder`, or without one a `SmallTextTeacher` with the arguments `small`."""
+    return HuggingFaceTextTeacher(folder) if folder else SmallTextTeacher(**small)
+
+
 class SmallTextTeacher:
     """SentencePiece tokeniser and Transformer encoder, both learned from the texts given to `fit`.
 

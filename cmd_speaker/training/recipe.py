@@ -140,7 +140,7 @@ def _suggest(key: str, known: Sequence[str] | set[str]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
+    return " ".join(str(part) for part in error.args).strip().split("\n")[0].rstrip(".")
 
 
 def _hint(error: Exception) -> str:

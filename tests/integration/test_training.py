@@ -151,6 +151,11 @@ def test_speechbrain_front_end(train, tmp_path):
     assert description["front_end"]["name"] == "speechbrain_fbank"
 
 
+def test_a_hugging_face_teacher_from_the_command_line(train, hugging_face, tmp_path):
+    folder = train(tmp_path / "run", text_encoder=hugging_face, number_of_epochs=1)
+    assert json.loads((folder / "teacher" / "bank.json").read_text())["teacher"] == "HuggingFaceTextTeacher"
+
+
 def test_half_precision_leaves_features_and_losses_alone(train, tmp_path, monkeypatch):
     from cmd_speaker.features import KaldiFbank
     from cmd_speaker.losses.aam import AamSoftmax

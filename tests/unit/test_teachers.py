@@ -194,35 +194,6 @@ def test_stage_1_is_made_once_and_described(manifest, tmp_path):
     assert "12 by identity" in text
 
 
-@pytest.fixture(scope="module")
-def hugging_face(tmp_path_factory):
-    """A tiny BERT in a local folder, as a user would have downloaded one."""
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("bert")
-    words = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        "a",
-        "girl",
-        "boy",
-        "woman",
-        "child",
-        "years",
-        "old",
-    ]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=12, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
-
-
 def test_a_hugging_face_encoder_from_a_local_folder(hugging_face, manifest, tmp_path):
     teacher = HuggingFaceTextTeacher(hugging_face)
     targets, rows, report = prepare_text_teacher(teacher, tmp_path / "t", manifest, 12)
