@@ -70,6 +70,7 @@ def read_audio(
     stop: int | None = None,
     seconds: float | None = None,
     convert: bool = False,
+    min_seconds: float = MIN_SECONDS,
 ) -> np.ndarray:
     """Read one utterance as float32 [samples] at `sample_rate` Hz, mono.
 
@@ -114,7 +115,7 @@ def read_audio(
     _check_length(path, len(samples), declared, info.sample_rate, seconds)
     if info.sample_rate != sample_rate:
         samples = resample(samples, info.sample_rate, sample_rate)
-    check_samples(samples, sample_rate, path)
+    check_samples(samples, sample_rate, path, min_seconds)
     return np.ascontiguousarray(samples)
 
 
@@ -126,7 +127,9 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     return resample_poly(samples, rate_out // common, rate_in // common).astype(np.float32)
 
 
-def check_samples(samples: np.ndarray, sample_rate: int, path: str | Path | None = None) -> None:
+def check_samples(
+    samples: np.ndarray, sample_rate: int, path: str | Path | None = None, min_seconds: float = MIN_SECONDS
+) -> None:
     """Raise `DataError` if [samples] is too short, not finite or silent."""
     if not np.isfinite(samples).all():
         raise DataError(
@@ -136,11 +139,11 @@ def check_samples(samples: np.ndarray, sample_rate: int, path: str | Path | None
             found=f"{int((~np.isfinite(samples)).sum())} NaN or infinite samples",
             fix="Write the file again from its source",
         )
-    if len(samples) < MIN_SECONDS * sample_rate:
+    if len(samples) < min_seconds * sample_rate:
         raise DataError(
             "too short to embed",
             file=path,
-            expected=f"at least {MIN_SECONDS} s",
+            expected=f"at least {min_seconds} s",
             found=f"{len(samples) / sample_rate:.3f} s",
             fix="Leave it out or use a longer recording",
         )

@@ -109,4 +109,4 @@ def _draw(end: int) -> int:
 
 @lru_cache(maxsize=256)
 def _read(path: Path) -> np.ndarray:
-    return read_audio(path, convert=True)
+    return read_audio(path, convert=True, min_seconds=0.0)

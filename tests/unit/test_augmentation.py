@@ -1,0 +1,101 @@
+"""Speed, noise and reverberation through SpeechBrain's augmenter."""
+
+import random
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from speechbrain.augment.augmenter import Augmenter
+from speechbrain.augment.time_domain import SpeedPerturb
+
+from cmd_speaker.brain import augment
+from cmd_speaker.errors import DataError
+from cmd_speaker.training.augmentation import RandomNoise, RandomReverb, waveform_augmenter
+
+SPEECH = 0.1 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(0))
+LENGTHS = torch.ones(4)
+
+
+@pytest.fixture
+def noises(tmp_path):
+    """Two files, of which one is constantly positive and one constantly negative; half a second each."""
+    for name, sign in (("up", 0.5), ("down", -0.5)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(4000, sign) + 0.001 * np.arange(4000) / 4000, 16000)
+    return tmp_path
+
+
+def snr(clean, noisy):
+    # SpeechBrain scales the speech down by 1 - factor, so project it out.
+    scale = (noisy * clean).sum(1) / clean.square().sum(1)
+    noise = noisy - scale[:, None] * clean
+    return 20 * torch.log10(scale * clean.norm(dim=1) / noise.norm(dim=1))
+
+
+def test_nothing_switched_on_is_none():
+    assert waveform_augmenter() is None
+
+
+def test_white_noise_at_the_asked_ratio():
+    noisy = RandomNoise(None, 10.0, 10.0)(SPEECH, LENGTHS)
+    assert snr(SPEECH, noisy).tolist() == pytest.approx([10.0] * 4, abs=0.2)
+
+
+def test_files_of_noise_at_the_asked_ratio_longer_than_the_file(noises):
+    torch.manual_seed(0)
+    speech = SPEECH.repeat(8, 1)
+    noisy = RandomNoise(noises, 5.0, 5.0)(speech, torch.ones(32))
+    assert snr(speech, noisy).tolist() == pytest.approx([5.0] * 32, abs=0.2)
+    offsets = (noisy - speech * 0.64).mean(dim=1)
+    assert len(set(torch.sign(offsets).tolist())) == 2, "both files are drawn"
+
+
+def test_reverberation_keeps_shape_and_changes_sound():
+    torch.manual_seed(0)
+    reverberant = RandomReverb(None)(SPEECH)
+    assert reverberant.shape == SPEECH.shape
+    assert (reverberant - SPEECH).norm() > 0.1 * SPEECH.norm()
+
+
+def test_a_response_from_a_file_is_used(tmp_path):
+    delta = np.zeros(800)
+    delta[0] = 0.9
+    soundfile.write(tmp_path / "delta.wav", delta, 16000)
+    torch.testing.assert_close(RandomReverb(tmp_path)(SPEECH), SPEECH, rtol=1e-3, atol=1e-3)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(DataError, match="no audio files"):
+        waveform_augmenter(noise=True, noise_folder=tmp_path)
+
+
+def test_the_random_state_decides_everything(noises):
+    augmenter = waveform_augmenter(True, True, True, noise_folder=noises)
+
+    def run():
+        random.seed(5)
+        torch.manual_seed(5)
+        return [augmenter(SPEECH, LENGTHS)[0] for _ in range(6)]
+
+    for first, second in zip(run(), run(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_copies_are_followed_by_their_index_and_nothing_is_padded():
+    torch.manual_seed(0)
+    faster = Augmenter(
+        concat_original=True,
+        min_augmentations=1,
+        max_augmentations=1,
+        augmentations=[SpeedPerturb(16000, speeds=[110])],
+    )
+    out, index = augment(faster, SPEECH, torch.arange(4))
+    assert index.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert out.shape == (8, round(8000 / 1.1))
+    assert (out[4:, -20:].abs() > 0).any(dim=1).all()
+
+
+def test_without_augmenter_nothing_changes():
+    out, index = augment(None, SPEECH, torch.arange(4))
+    assert out is SPEECH
+    assert index.tolist() == [0, 1, 2, 3]
