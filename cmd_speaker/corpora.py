@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 
 from cmd_speaker.audio import EXTENSIONS, SAMPLE_RATE
 from cmd_speaker.errors import SHOWN_ERRORS, CmdSpeakerError, DataError, UsageError
+from cmd_speaker.files import file_checksum
 from cmd_speaker.kaldi import TABLES, Listed, folder_content, list_audio, probe_listed, read_parts
-from cmd_speaker.manifest import file_checksum
 
 Status = Literal["ok", "note", "problem"]
 

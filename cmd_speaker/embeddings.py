@@ -7,11 +7,8 @@ and, in its metadata under `ids`, the ids as a JSON list. Neither can carry code
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cmd_speaker.errors import DataError
+from cmd_speaker.files import write_atomically
 
 EXTENSIONS = (".npz", ".safetensors")
 REMAKE = "Make it again with cmd-speaker embed"
@@ -84,31 +82,6 @@ def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
 
             tensors = {"embeddings": np.ascontiguousarray(embeddings.vectors)}
             file.write(save(tensors, metadata={"ids": json.dumps(embeddings.ids, ensure_ascii=False)}))
-
-
-@contextmanager
-def write_atomically(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an exception.
-
-    Missing folders are made. Raises `DataError` where the system refuses to write.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(
-            "the file cannot be written",
-            file=path,
-            expected="a writable folder with enough space",
-            found=error.strerror or str(error),
-            fix="Choose another place, or free some space",
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def check_extension(path: Path) -> None:

@@ -8,7 +8,6 @@ column are kept as they are. `wav` may begin with `$data_root`, which stays rela
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,12 +154,6 @@ def write_manifest(path: str | Path, columns: Sequence[str], rows: Iterable[Sequ
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*REQUIRED, *columns])
         writer.writerows(rows)
-
-
-def file_checksum(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:

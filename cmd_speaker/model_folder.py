@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
-from cmd_speaker.manifest import file_checksum
+from cmd_speaker.files import file_checksum, write_atomically, write_json
 from cmd_speaker.students import STUDENTS
 
 FORMAT_VERSION = 1
@@ -47,12 +46,10 @@ def self_test_signal() -> np.ndarray:
 def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]) -> None:
     """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     encoder = encoder.eval()
     weights = folder / "model.safetensors"
-    temporary = folder / "model.safetensors.part"
-    save_file({k: v.contiguous().cpu() for k, v in encoder.student.state_dict().items()}, temporary)
-    os.replace(temporary, weights)
+    with write_atomically(weights) as temporary:
+        save_file({k: v.contiguous().cpu() for k, v in encoder.student.state_dict().items()}, temporary)
     description = {
         "format_version": FORMAT_VERSION,
         "architecture": _name_of(encoder.student, STUDENTS),
@@ -68,9 +65,7 @@ def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: d
         "provenance": provenance,
     }
     description["checksum"] = _checksum(description)
-    temporary = folder / "model.json.part"
-    temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / "model.json")
+    write_json(folder / "model.json", description)
 
 
 def load_model_folder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cmd_speaker.evaluation.scores import save_scores
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
 from cmd_speaker.evaluation.trials import Trials, all_pairs
+from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.progress import track
@@ -59,5 +59,5 @@ def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder
         "all pairs": summarise(pairs, speakers, replicates=0),
     }
     results = {name: summary.as_dict() for name, summary in rows.items()}
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "results.json", results)
     return "\n".join(f"{name:<18} {summary}" for name, summary in rows.items())

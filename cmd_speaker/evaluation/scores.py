@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cmd_speaker.embeddings import write_atomically
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.trials import BLOCK, LABELS, Lines, Trials, number_ids, read_lines, writable_ids
+from cmd_speaker.files import write_atomically
 
 
 @dataclass(frozen=True, eq=False)

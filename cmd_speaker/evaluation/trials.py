@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmd_speaker.embeddings import write_atomically
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.files import write_atomically
 
 BLOCK = 65536
 VOXCELEB = {"1": True, "0": False}

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.errors import DataError
+from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest, Utterance
 
 LEVELS = ("utterance", "session", "identity")
@@ -100,7 +101,7 @@ def build_text_bank(folder: str | Path, manifest: Manifest, teacher: Teacher, re
         "inputs_sha256": inputs_checksum(inputs),
         "rebuild_with": rebuild_with,
     }
-    (folder / "bank.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "bank.json", description)
     return Bank(embeddings.astype(np.float32), rows)
 
 

@@ -13,6 +13,7 @@ from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.evaluation.metrics import eer
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.bank import build_text_bank, coverage, load_bank, text_inputs
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
@@ -55,7 +56,7 @@ def prepare_text_teacher(
         }
         if valid is not None:
             report["validation_eer"] = _teacher_eer(teacher, head, *valid)
-        report_path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(report_path, report)  # last: its presence says that the rest is there
     rows, levels = bank.match(train)
     report["matched"] = coverage(levels)
     return targets, rows, report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 
 from cmd_speaker.audio import SAMPLE_RATE, random_crop
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.files import write_atomically, write_json
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
@@ -61,17 +61,14 @@ class DecodedAudio:
         if not index.is_file():
             audio.parent.mkdir(parents=True, exist_ok=True)
             offsets = _decode(manifest, audio)
-            temporary = index.with_suffix(f".{os.getpid()}.part")
-            temporary.write_text(json.dumps(offsets))
-            os.replace(temporary, index)
+            write_json(index, offsets)
         offsets = json.loads(index.read_text())
         return cls(np.memmap(audio, dtype=np.float32, mode="r", shape=(offsets[-1],)), offsets)
 
 
 def _decode(manifest: Manifest, path: Path) -> list[int]:
     offsets, errors = [0], []
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    with temporary.open("wb") as file, ThreadPoolExecutor() as pool:
+    with write_atomically(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor() as pool:
         decoded = track(pool.map(_read_or_error, manifest), f"Decoding {manifest.path.name}", len(manifest))
         for utterance, samples in zip(manifest, decoded, strict=True):
             if isinstance(samples, DataError):
@@ -79,12 +76,9 @@ def _decode(manifest: Manifest, path: Path) -> list[int]:
             else:
                 file.write(samples.tobytes())
                 offsets.append(offsets[-1] + len(samples))
-    if errors:
-        temporary.unlink()
-        raise DataErrors(
-            f"{manifest.path}: {len(errors)} of {len(manifest)} files cannot be trained on", errors
-        )
-    os.replace(temporary, path)
+        if errors:
+            summary = f"{manifest.path}: {len(errors)} of {len(manifest)} files cannot be trained on"
+            raise DataErrors(summary, errors)
     return offsets
 
 

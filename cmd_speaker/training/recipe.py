@@ -21,7 +21,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.manifest import file_checksum
+from cmd_speaker.files import file_checksum, write_json
 
 REQUIRED_KEYS = {
     "seed", "data_folder", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end",
@@ -72,7 +72,7 @@ class Recipe:
                     expected=f"SHA-256 {known[:12]}...", found=f"{found[:12]}...",
                     fix="Choose another --output_folder, or delete this run",
                 )  # fmt: skip
-        _write_json(self.folder / "run.json", run)
+        write_json(self.folder / "run.json", run)
 
 
 def open_recipe(argv: Sequence[str]) -> Recipe:
@@ -180,7 +180,7 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], see
         "machine": f"{platform.machine()}, {platform.system()}",
         "checksums": {},
     }
-    _write_json(record, run)
+    write_json(record, run)
 
 
 def _decisive(resolved: str, folder: Path) -> dict[str, str]:
@@ -202,7 +202,3 @@ def _commit(path: Path) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + (" with changes" if dirty.stdout.strip() else "")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

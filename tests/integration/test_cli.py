@@ -304,7 +304,7 @@ def test_wrong_calls(cli, model, audio, tmp_path):
 
 
 def test_help_needs_no_heavy_import():
-    """What makes `--help` slow is torch; benchmarks/startup.py has the seconds."""
+    """What would make `--help` slow is importing torch."""
     code = (
         "import sys, cmd_speaker.cli as c\n"
         "try: c.app(['--help'])\n"

@@ -1,5 +1,6 @@
 """What `pip install cmd-speaker` would bring."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)], check=True)
+    source = tmp_path_factory.mktemp("source") / "cmd-speaker"
+    # A copy: a build leaves files beside the sources, and older ones would get into the wheel.
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "results", "*.egg-info"))
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)], check=True
+    )
     return next(folder.glob("*.whl"))
 
 

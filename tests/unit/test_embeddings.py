@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings, write_atomically
+from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError
+from cmd_speaker.files import write_atomically
 
 IDS = ["id1/a", "id2/ü", "id3/c"]
 VECTORS = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.manifest import file_checksum, load_manifest, write_manifest
+from cmd_speaker.files import file_checksum
+from cmd_speaker.manifest import load_manifest, write_manifest
 
 HEADER = "ID,duration,wav,start,stop,spk_id,session,text\n"
 GOOD = "u1,2.5,$data_root/b/1.wav,0,40000,bob,s1,hello\nu2,1,$data_root/a/2.wav,,,ann,s2,\n"
