@@ -16,6 +16,7 @@ from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.model import read_utterance
 from cmd_speaker.teachers.bank import UNMATCHED
@@ -56,6 +57,7 @@ def build_brain(
     """The Brain with its modules, checkpointer and loader, ready to fit."""
     hparams = recipe.hparams
     labels = train.label_map()
+    write_json(recipe.folder / "labels.json", labels)
     # The same start for every teacher: what stage 1 drew does not change the student.
     seed_everything(hparams["seed"])
     modules = {

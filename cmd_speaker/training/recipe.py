@@ -20,6 +20,7 @@ import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.run_opts import RunOptions
 
+from cmd_speaker.audio import MIN_SECONDS
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.files import file_checksum, write_json
 
@@ -36,6 +37,11 @@ NOT_DECISIVE = {
     "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
+LEAST: dict[str, tuple[Any, float]] = {
+    "seed": (int, 0), "number_of_epochs": (int, 1), "batch_size": (int, 2), "validation_interval": (int, 1),
+    "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0),
+}  # fmt: skip
+"""Kind and least value of the numbers that recipes read."""
 RUN_OPTIONS = set(RunOptions().as_dict())
 """SpeechBrain's own options of a run, which a YAML may set too."""
 PACKAGES = ("cmd-speaker", "torch", "torchaudio", "speechbrain", "numpy", "sentencepiece", "soundfile")
@@ -58,7 +64,7 @@ class Recipe:
     def provenance(self) -> dict[str, Any]:
         """What a model of this run was made from: no path of this machine, no name of a person."""
         run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        return {name: run[name] for name in ("recipe", "seed", "versions", "commit", "checksums")}
+        return {name: run[name] for name in ("recipe", "hyperparameters", "versions", "commit", "checksums")}
 
     def add_checksums(self, *paths: Path) -> None:
         """Note the SHA-256 of manifests and lists; refuse to resume when one has changed."""
@@ -95,6 +101,7 @@ def open_recipe(argv: Sequence[str]) -> Recipe:
     missing = sorted(REQUIRED_KEYS - hparams.keys())
     if missing:
         raise DataError("the recipe lacks keys", file=path, expected=", ".join(missing), found="none of them")
+    _check_values(path, hparams)
     folder = Path(hparams["output_folder"])
     folder.mkdir(parents=True, exist_ok=True)
     resolved = resolve_references(StringIO(path.read_text(encoding="utf-8")), overrides).getvalue()
@@ -120,6 +127,18 @@ def _check_keys(path: Path) -> None:
                 f"unknown key '{key}'{_suggest(key, read)}", file=path, row=row,
                 expected="a key that recipes read or another key refers to", found=key,
                 fix="Correct its spelling or remove it",
+            )  # fmt: skip
+
+
+def _check_values(path: Path, hparams: dict[str, Any]) -> None:
+    for key, (kind, least) in LEAST.items():
+        value = hparams.get(key, least)
+        number = isinstance(value, kind) and not isinstance(value, bool)
+        if not number or not least <= value < float("inf"):
+            raise DataError(
+                f"bad value of '{key}'", file=path, row=_key_lines(path).get(key),
+                expected=f"{'a whole number' if kind is int else 'a number'}, at least {least}", found=repr(value),
+                fix=f"Correct it there or give --{key}",
             )  # fmt: skip
 
 

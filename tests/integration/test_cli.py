@@ -215,7 +215,7 @@ def test_info(cli, model):
     description = json.loads(out)
     assert code == 0
     assert description["front_end"]["name"] == "kaldi_fbank"
-    assert description["provenance"]["seed"] == 1
+    assert description["provenance"]["hyperparameters"]["seed"] == "1"
     assert "passed" in cli("info", model)[1]
 
 
@@ -276,6 +276,19 @@ def test_other_mistakes_in_a_yaml(cli, tmp_path, old, new, message):
     assert code == 3
     assert "text_teacher.yaml" in err
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("batch_size", "abc"), ("batch_size", 1), ("number_of_epochs", 0), ("crop_seconds", -1), ("seed", 1.5)],
+)
+def test_bad_values(cli, tmp_path, option, value):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    run = tmp_path / "run"
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", run, f"--{option}", value)
+    assert code == 3
+    assert option in err
+    assert not run.exists()
 
 
 def test_a_wrong_data_folder(cli, tmp_path):

@@ -38,6 +38,7 @@ def test_the_run_folder_holds_everything(trained):
     assert run["seed"] == 1
     assert set(run["checksums"]) == {"manifests/train.csv", "manifests/test.csv", "manifests/test_trials.txt"}
     assert run["versions"]["speechbrain"]
+    assert json.loads((trained / "labels.json").read_text()) == {"2034": 0, "2251": 1, "9001": 2, "9002": 3}
 
 
 def test_terms_and_validation_are_logged_per_epoch(trained):
