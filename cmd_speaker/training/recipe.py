@@ -205,6 +205,7 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], see
 def _decisive(resolved: str, folder: Path) -> dict[str, str]:
     """Top-level key -> canonical text of its value, for the keys that decide the result."""
     root = yaml.compose(resolved)
+    assert root is not None  # it was read already
     texts = {}
     for key, value in root.value:
         if key.value not in NOT_DECISIVE:
