@@ -1,7 +1,11 @@
 """What several tests need: the shared corpora, and a small corpus in speechocean762's layout."""
 
+import os
 import shutil
 from pathlib import Path
+
+# Before NumPy and torch are loaded: models as small as these are slower on several threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
