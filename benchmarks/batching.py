@@ -71,7 +71,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def one_by_one(encoder: SpeakerEncoder, audio: Audio, device: str) -> np.ndarray:
-    return np.stack([encoder(torch.from_numpy(x)[None].to(device))[0].cpu().numpy() for _, x in audio])
+    tensors = (torch.from_numpy(x)[None].to(device) for _, x in audio)
+    return np.stack([encoder.student(encoder.features(x))[0].cpu().numpy() for x in tensors])
 
 
 def grouped(encoder: SpeakerEncoder, audio: Audio, device: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cmd_speaker.encoder import SpeakerEncoder, features_of
+from cmd_speaker.errors import DataError
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training.data import Batch
 from cmd_speaker.training.state import EpochAverages, RandomStates
@@ -58,14 +59,14 @@ class SpeakerBrain(sb.Brain):
     def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: sb.Stage) -> Tensor:
         """Identity loss plus the distillation terms; what is logged goes to `self.averages`."""
         embeddings, index = predictions
-        batch = batch.to(self.device)
+        labels, rows = (values.to(self.device)[index] for values in (batch.labels, batch.rows))
         # Cosines times 30 need full precision, also where the student runs in half.
         with torch.autocast(self.device_type, enabled=False):
             embeddings = embeddings.float()
-            loss = self.modules.identity(embeddings, batch.labels[index]).mean()
+            loss = self.modules.identity(embeddings, labels).mean()
             log = {"identity": loss.detach()}
             if self.targets is not None:
-                teacher = self.targets.batch(batch.rows[index])
+                teacher = self.targets.batch(rows)
                 distillation, terms = self.modules.distillation(embeddings, teacher)
                 loss = loss + distillation
                 log |= terms
@@ -76,8 +77,9 @@ class SpeakerBrain(sb.Brain):
         """Recover the newest checkpoint, random states included, or start from the recipe's seed."""
         seed_everything(self.hparams.seed)
         super().on_fit_start()
-        # The step at which a resumed run writes on in the same curves.
-        self.tensorboard = SummaryWriter(str(Path(self.hparams.output_folder) / "tensorboard"))
+        folder = Path(self.hparams.output_folder) / "tensorboard"
+        # What a broken run wrote of the epoch that is done again is hidden.
+        self.tensorboard = SummaryWriter(str(folder), purge_step=self.hparams.epoch_counter.current + 1)
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         if stage == sb.Stage.TRAIN:
@@ -89,10 +91,20 @@ class SpeakerBrain(sb.Brain):
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
+        # A checkpoint holds no gradients: between two steps of the optimiser they would be lost.
+        due = super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+        return due and self.step % self.grad_accumulation_factor == 0
+
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Validate, log and save at the end of a training epoch."""
         if stage != sb.Stage.TRAIN or epoch is None:
             return
+        if not all(parameter.isfinite().all() for parameter in self.modules.parameters()):
+            raise DataError(
+                f"training diverged in epoch {epoch}", expected="finite weights", found="NaN or infinity",
+                fix="Choose a lower learning rate (--peak_lr) or fewer distillation terms",
+            )  # fmt: skip
         train = {"loss": stage_loss, **self.averages.take()}
         valid: dict[str, float] = {}
         due = epoch % self.hparams.validation_interval == 0 or epoch == self.hparams.number_of_epochs

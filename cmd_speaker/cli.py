@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cmd_speaker import __version__
-from cmd_speaker.errors import DataError, DataErrors, exit_code_of
+from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 
 if TYPE_CHECKING:
     from cmd_speaker.evaluation.scores import Scores
@@ -117,15 +117,18 @@ def evaluate(
     speakers: Annotated[
         Path | None, typer.Option(help="Manifest or utt2spk: gives 95 % intervals over speakers.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """EER and normalised minDCF; several systems are compared pairwise with the first, on the same trials."""
     from cmd_speaker.evaluation.bootstrap import paired_difference
-    from cmd_speaker.evaluation.scores import load_utt2spk
+    from cmd_speaker.evaluation.scores import load_utt2spk, match_pairs
     from cmd_speaker.evaluation.summary import summarise
 
     systems = [_labelled(path, trials) for path in scores]
+    for other in systems[1:]:
+        match_pairs(systems[0], other.trials)
+        match_pairs(other, systems[0].trials)
     utt2spk = load_utt2spk(speakers) if speakers else None
     summaries = [summarise(system, utt2spk, seed=seed) for system in systems]
     differences = [
@@ -181,6 +184,8 @@ def verify(
     from cmd_speaker.model import SpeakerModel
 
     cosine = SpeakerModel.load(model, device).similarity(first, second, convert=convert)
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(f"--threshold is compared with a cosine: expected -1 to 1, found {threshold}")
     same = None if threshold is None else cosine >= threshold
     if as_json:
         print(json.dumps({"score": cosine, "threshold": threshold, "same_speaker": same}))

@@ -104,7 +104,7 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
             if missing:
                 raise _lacks(path, "arrays ids and embeddings", f"only {', '.join(file.files) or 'nothing'}")
             ids, vectors = file["ids"], file["embeddings"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
             raise DataError(
                 "an array holds Python objects, which are never loaded",
@@ -137,7 +137,7 @@ def _read_safetensors(path: Path) -> tuple[list[str], np.ndarray]:
             if stored.get_dtype() != "F32":
                 raise _not_a_matrix(path, f"{stored.get_dtype()} {stored.get_shape()}")
             vectors = file.get_tensor("embeddings")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise _damaged(path, error) from error
     if "ids" not in metadata:
         raise _lacks(path, "ids in the metadata", f"only {', '.join(metadata) or 'nothing'}")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cmd_speaker.errors import UsageError
 from cmd_speaker.features import mean_normalise
 
 READ_AHEAD = 256
@@ -34,9 +35,16 @@ class SpeakerEncoder(nn.Module):
         """[batch, samples] -> mean-normalised features [batch, frames, mels]."""
         return features_of(self.front_end, waveforms)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        """[batch, samples], all of the same length -> embeddings [batch, D]."""
-        return self.student(self.features(waveforms))
+
+def check_device(device: str | torch.device) -> None:
+    """Raise `UsageError` where nothing can be computed on `device`."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"no device '{device}' here: {reason}; use cpu, or cuda where there is one"
+        ) from error
 
 
 def features_of(front_end: nn.Module, waveforms: Tensor) -> Tensor:

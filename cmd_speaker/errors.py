@@ -84,9 +84,15 @@ class DataErrors(CmdSpeakerError):
 
 
 def exit_code_of(function: Callable[..., int | None], *args: object) -> int:
-    """Call `function`; print an error a user can cause to standard error and return its exit code."""
+    """Call `function`; print an error a user can cause to standard error and return its exit code.
+
+    What the system refuses (permissions, a full disk, a file where a folder should be) is one of them.
+    """
     try:
         return function(*args) or 0
     except CmdSpeakerError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return DataError.exit_code

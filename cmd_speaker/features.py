@@ -87,6 +87,13 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
 }
 
 
+def build_front_end(name: str, **arguments: Any) -> nn.Module:
+    """A front-end of `FRONT_ENDS` by its name; raises `ValueError` for another name."""
+    if name not in FRONT_ENDS:
+        raise ValueError(f"unknown front-end '{name}': expected {' or '.join(FRONT_ENDS)}")
+    return FRONT_ENDS[name](**arguments)
+
+
 def mean_normalise(features: Tensor) -> Tensor:
     """Subtract each utterance's mean over time: [batch, frames, mels] -> the same shape."""
     return features - features.mean(dim=1, keepdim=True)

@@ -24,6 +24,9 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        # safetensors writes files that only their owner may read.
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
     except OSError as error:
         raise DataError(
@@ -41,7 +44,12 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; raises as `write_atomically` does."""
     with write_atomically(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value), encoding="utf-8")
+
+
+def as_json(value: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(value, indent=1) + "\n"
 
 
 def file_checksum(path: str | Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmd_speaker.audio import EXTENSIONS
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.kaldi import read_table
 from cmd_speaker.manifest import Utterance, check_audio_files, load_manifest
 
@@ -30,12 +30,18 @@ def find_inputs(inputs: Sequence[str], data_root: str | Path | None = None) -> I
     Raises `DataError` where nothing is found, an id occurs twice or a list is wrong.
     """
     first = Path(inputs[0])
-    if len(inputs) == 1 and first.suffix == ".csv":
+    lists = [text for text in inputs if Path(text).suffix in (".csv", ".scp")]
+    if "" in inputs or (lists and len(inputs) > 1):
+        found = f"{lists[0]} among {len(inputs)} inputs" if lists else "an empty path"
+        raise UsageError(
+            f"expected one list (.csv, .scp), or folders, patterns and audio files, found {found}"
+        )
+    if first.suffix == ".csv":
         manifest = load_manifest(first, data_root)
         if not any(utterance.wav.is_file() for utterance in manifest):
             check_audio_files(manifest, data_root)
         return Inputs(list(manifest), first)
-    if len(inputs) == 1 and first.suffix == ".scp":
+    if first.suffix == ".scp":
         return Inputs(_from_scp(first, data_root), first)
     utterances: list[Utterance] = []
     for text in inputs:

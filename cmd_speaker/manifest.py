@@ -169,6 +169,11 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
             "the manifest is not a CSV file", file=path, expected="comma-separated UTF-8, quotes in pairs",
             found=str(error), fix="Prepare it again, or save it as CSV (UTF-8)",
         ) from error  # fmt: skip
+    if len(set(columns)) < len(columns):
+        raise DataError(
+            "a column stands twice", file=path, row=1, expected="each column once", found=",".join(columns),
+            fix="Rename or remove one of them",
+        )  # fmt: skip
     if missing := [name for name in REQUIRED if name not in columns]:
         raise DataError(
             f"the manifest lacks the column {', '.join(missing)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
-from cmd_speaker.encoder import SpeakerEncoder, embed_all
-from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.encoder import SpeakerEncoder, check_device, embed_all
+from cmd_speaker.errors import DataError
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
 
@@ -39,13 +39,7 @@ class SpeakerModel:
         Raises `UsageError` for a device that is not there, and `DataError` for a folder that is not as it was
         written.
         """
-        try:
-            torch.zeros(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UsageError(
-                f"no device '{device}' here: {reason}; use cpu, or cuda where there is one"
-            ) from error
+        check_device(device)
         return cls(*load_model_folder(folder, device))
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
@@ -86,7 +80,7 @@ class SpeakerModel:
 
     def embed_utterances(
         self,
-        utterances: Iterable[Utterance],
+        utterances: Sequence[Utterance],
         on_error: Callable[[DataError], None],
         *,
         convert: bool = False,
@@ -104,7 +98,16 @@ class SpeakerModel:
                 except DataError as error:
                     on_error(error.at(list_path, utterance.row) if list_path else error)
 
-        return embed_all(self.encoder, readable(), device=self.device)
+        rows = {utterance.id: utterance.row for utterance in utterances} if list_path else {}
+        for name, vector in embed_all(self.encoder, readable(), device=self.device):
+            if np.isfinite(vector).all():
+                yield name, vector
+                continue
+            error = DataError(
+                f"the embedding of '{name}' is not finite", expected="samples in [-1, 1]",
+                found="samples so large that the features overflow", fix="Write the file again from its source",
+            )  # fmt: skip
+            on_error(error.at(list_path, rows.get(name)) if list_path else error)
 
 
 def read_utterance(utterance: Utterance, *, convert: bool = False) -> np.ndarray:

@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cmd_speaker.audio import SAMPLE_RATE
-from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.encoder import SpeakerEncoder, embed_all
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
-from cmd_speaker.files import file_checksum, write_atomically, write_json
+from cmd_speaker.files import as_json, file_checksum, write_atomically, write_json
 from cmd_speaker.students import STUDENTS
 
 FORMAT_VERSION = 1
@@ -84,6 +84,18 @@ def load_model_folder(
                 found=", ".join(sorted(p.name for p in folder.glob("*"))[:8]) or "nothing",
                 fix="Give the folder `model` of a training run",
             )  # fmt: skip
+    try:
+        return _load(path, weights, device)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            "the model folder does not fit together", file=folder,
+            expected="weights and arguments of one of this version's architectures",
+            found=f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}",
+            fix="Copy the model folder again from its source",
+        ) from error  # fmt: skip
+
+
+def _load(path: Path, weights: Path, device: str | torch.device) -> tuple[SpeakerEncoder, dict[str, Any]]:
     description = _read_description(path)
     if file_checksum(weights) != description["weights_sha256"]:
         raise DataError(
@@ -95,12 +107,7 @@ def load_model_folder(
         _build(FRONT_ENDS, description["front_end"]["name"], description["front_end"]["arguments"], path),
         _build(STUDENTS, description["architecture"], description["arguments"], path),
     )
-    try:
-        encoder.student.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise DataError(
-            "the weights do not fit the architecture", file=weights, found=str(error).split("\n")[0]
-        ) from error
+    encoder.student.load_state_dict(load_file(weights))
     encoder.to(device).eval()
     _run_self_test(encoder, description["self_test"], path)
     return encoder, description
@@ -108,23 +115,31 @@ def load_model_folder(
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        description = json.loads(text)
+        canonical = as_json(description) == text
         stored = description.pop("checksum")
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(
             "not readable as a model description", file=path, found=str(error),
             fix="Copy the model folder again from its source",
         ) from error  # fmt: skip
-    if stored != _checksum(description):
+    if stored != _checksum(description) or not canonical:
         raise DataError(
             "the model description was changed", file=path, expected=f"checksum {stored}",
-            found=_checksum(description), fix="Copy the model folder again from its source",
+            found=_checksum(description) if canonical else "other white space",
+            fix="Copy the model folder again from its source",
         )  # fmt: skip
     if description["format_version"] > FORMAT_VERSION:
         raise DataError(
             "the model was written by a newer version", file=path, expected=f"format {FORMAT_VERSION}",
             found=description["format_version"], fix="Upgrade cmd-speaker",
         )  # fmt: skip
+    for key, value in (("sample_rate", SAMPLE_RATE), ("normalisation", "sentence_mean")):
+        if description[key] != value:
+            raise DataError(
+                f"unknown {key}", file=path, expected=value, found=description[key], fix="Upgrade cmd-speaker"
+            )
     return description
 
 
@@ -140,10 +155,9 @@ def _run_self_test(encoder: SpeakerEncoder, expected: list[float], path: Path) -
         )  # fmt: skip
 
 
-@torch.inference_mode()
 def _self_test_embedding(encoder: SpeakerEncoder) -> np.ndarray:
     device = next(encoder.student.parameters()).device
-    return encoder(torch.from_numpy(self_test_signal()).to(device)[None])[0].float().cpu().numpy()
+    return next(embed_all(encoder, [("self-test", self_test_signal())], device=device))[1]
 
 
 def _name_of(module: nn.Module, table: dict[str, type[nn.Module]]) -> str:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 
@@ -62,15 +63,16 @@ class Difference:
     interval: Interval
     relative: float
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         return {
             "a": self.a, "b": self.b, "difference": self.difference, "low": self.interval.low,
-            "high": self.interval.high, "relative": self.relative,
+            "high": self.interval.high, "relative": None if isnan(self.relative) else self.relative,
         }  # fmt: skip
 
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high
-        return f"{self.difference:+.2%} [{low:+.2%}, {high:+.2%}] ({self.relative:+.1%} relative)"
+        relative = "" if isnan(self.relative) else f" ({self.relative:+.1%} relative)"
+        return f"{self.difference:+.2%} [{low:+.2%}, {high:+.2%}]{relative}"
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ def load_utt2spk(path: str | Path) -> dict[str, str]:
 def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
     """Line number, utterance and speaker of every row of a manifest."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
+        # Strict: an unbalanced quote would swallow the rows after it.
+        reader = csv.DictReader(file, skipinitialspace=True, strict=True)
         columns = reader.fieldnames or []
         if "ID" not in columns or "spk_id" not in columns:
             raise DataError(
@@ -209,7 +210,13 @@ def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
                 found=",".join(columns),
                 fix="Add the columns, or give a Kaldi utt2spk",
             )
-        return [(reader.line_num, row["ID"] or "", row["spk_id"] or "") for row in reader]
+        try:
+            return [(reader.line_num, row["ID"] or "", row["spk_id"] or "") for row in reader]
+        except csv.Error as error:
+            raise DataError(
+                "the manifest is not a CSV file", file=path, row=reader.line_num,
+                expected="comma-separated fields, quotes in pairs", found=str(error), fix="Correct the row",
+            ) from error  # fmt: skip
 
 
 def _bad_rows(lines: Lines, width: int) -> DataErrors:

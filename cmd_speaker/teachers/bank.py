@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.files import write_json
+from cmd_speaker.files import write_atomically, write_json
 from cmd_speaker.manifest import Manifest, Utterance
 
 LEVELS = ("utterance", "session", "identity")
@@ -33,6 +33,7 @@ class Teacher(Protocol):
 
     def embed(self, texts: list[str], /) -> np.ndarray: ...
     def identity(self) -> str: ...
+    def source(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ def build_text_bank(folder: str | Path, manifest: Manifest, teacher: Teacher, re
         for (speaker, text), norm in zip(inputs.items(), norms, strict=True)
     ]
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({"embeddings": embeddings.astype(np.float32)}, folder / "embeddings.safetensors")
+    with write_atomically(folder / "embeddings.safetensors") as temporary:
+        save_file({"embeddings": embeddings.astype(np.float32)}, temporary)
     with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(INDEX)
@@ -98,6 +99,7 @@ def build_text_bank(folder: str | Path, manifest: Manifest, teacher: Teacher, re
     description = {
         "teacher": type(teacher).__name__,
         "teacher_sha256": teacher.identity(),
+        "teacher_source": teacher.source(),
         "inputs_sha256": inputs_checksum(inputs),
         "rebuild_with": rebuild_with,
     }
@@ -105,15 +107,18 @@ def build_text_bank(folder: str | Path, manifest: Manifest, teacher: Teacher, re
     return Bank(embeddings.astype(np.float32), rows)
 
 
-def load_bank(folder: str | Path, inputs: dict[str, str]) -> Bank:
-    """Read a bank; raise `DataError` if it is damaged or was made from other inputs than `inputs`."""
+def load_bank(folder: str | Path, inputs: dict[str, str], source: str) -> Bank:
+    """Read a bank; raise `DataError` if it is damaged, or was made from other inputs or by another teacher.
+
+    `source` is the teacher's `source()`.
+    """
     folder = Path(folder)
     try:
         description = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
         embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
         with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
             rows = [_parse_row(row) for row in csv.DictReader(file)]
-        stored = description["inputs_sha256"]
+        stored, maker = description["inputs_sha256"], description["teacher_source"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(
             "the bank of teacher embeddings is damaged", file=folder, found=str(error),
@@ -124,6 +129,11 @@ def load_bank(folder: str | Path, inputs: dict[str, str]) -> Bank:
             "the bank was made from other teacher inputs than the manifest has now", file=folder,
             expected=f"inputs {inputs_checksum(inputs)[:12]}..., {len(inputs)} identities",
             found=f"{stored[:12]}..., {len(rows)} rows", fix=f"Build it again: {description['rebuild_with']}",
+        )  # fmt: skip
+    if maker != source:
+        raise DataError(
+            "the bank was made by another teacher", file=folder, expected=source, found=maker,
+            fix=f"Build it again: {description['rebuild_with']}",
         )  # fmt: skip
     return Bank(embeddings, rows)
 

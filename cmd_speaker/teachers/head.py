@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from cmd_speaker.errors import DataError
+from cmd_speaker.files import write_atomically
 from cmd_speaker.losses import TeacherBatch
 from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.teachers.bank import Bank
@@ -68,14 +70,30 @@ class TeacherTargets:
         )
 
     def permuted(self, seed: int) -> TeacherTargets:
-        """The control: every identity is given another identity's row (a random cycle through all rows)."""
-        order = np.random.default_rng(seed).permutation(len(self.label))
-        source = np.empty_like(order)
-        source[order] = np.roll(order, 1)
-        return TeacherTargets(self.embedding[source], self.label[source], self.classifier, self.norm[source])
+        """The control: every identity is given the row of another one with another input.
+
+        A random permutation; whoever would keep an equal input swaps with somebody drawn at random.
+        Raises `DataError` where more than half of the identities have the same input.
+        """
+        labels = self.label.numpy()
+        if np.bincount(labels).max() > len(labels) / 2:
+            raise DataError(
+                "the control cannot be made: more than half of the speakers have one and the same teacher input",
+                expected="inputs that differ", found=f"{np.bincount(labels).max()} of {len(labels)} equal",
+            )  # fmt: skip
+        rng = np.random.default_rng(seed)
+        source = rng.permutation(len(labels))
+        while len(kept := np.flatnonzero(labels[source] == labels)):
+            other = int(rng.integers(len(labels)))
+            source[[kept[0], other]] = source[[other, kept[0]]]
+        chosen = torch.from_numpy(source)
+        return TeacherTargets(self.embedding[chosen], self.label[chosen], self.classifier, self.norm[chosen])
 
     def save(self, path: str | Path) -> None:
-        save_file({name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, path)
+        with write_atomically(path) as temporary:
+            save_file(
+                {name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, temporary
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> TeacherTargets:
@@ -89,7 +107,7 @@ class Stage1Report:
     identities: int
     distinct_inputs: int
     accuracy: float
-    """Share of the distinct inputs that the fitted head and classifier recognise."""
+    """Share of the identities whose input the fitted head and classifier recognise."""
 
     @property
     def ceiling(self) -> float:

@@ -40,10 +40,12 @@ def prepare_text_teacher(
     targets_path, report_path = folder / "targets.safetensors", folder / "report.json"
     inputs = text_inputs(train)
     if report_path.is_file() and not rebuild:
-        bank = load_bank(folder, inputs)
+        bank = load_bank(folder, inputs, teacher.source())
         targets = TeacherTargets.load(targets_path)
         report = json.loads(report_path.read_text(encoding="utf-8"))
     else:
+        # While it is made anew, nothing may look finished.
+        report_path.unlink(missing_ok=True)
         teacher.fit(_training_texts(train, list(inputs.values())))
         bank = build_text_bank(folder, train, teacher, f"{command} --rebuild_bank True")
         head, targets, stage1 = fit_head(bank, student_size, seed=seed)

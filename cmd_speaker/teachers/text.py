@@ -1,7 +1,8 @@
 """Text teachers: a small Transformer trained on the corpus's own texts, or a Hugging Face encoder.
 
 A teacher has `fit(texts)`, called once on the training texts, `embed(texts) -> float32 [n, D]`, not
-normalised, and `identity()`, a checksum over everything that decides its embeddings.
+normalised, `identity()`, a checksum over everything that decides its embeddings, and `source()`, what is known
+of that before `fit`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,18 @@ class SmallTextTeacher:
         for name, tensor in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
+
+    def source(self) -> str:
+        numbers = (
+            self.vocabulary,
+            self.size,
+            self.layers,
+            self.heads,
+            self.steps,
+            self.batch_size,
+            self.seed,
+        )
+        return f"SmallTextTeacher{numbers}"
 
     def _tokens(self, text: str) -> list[int]:
         assert self.tokenizer is not None
@@ -175,3 +188,6 @@ class HuggingFaceTextTeacher:
             if path.is_file():
                 digest.update(path.name.encode() + path.read_bytes())
         return digest.hexdigest()
+
+    def source(self) -> str:
+        return f"Hugging Face encoder, SHA-256 {self.identity()}"

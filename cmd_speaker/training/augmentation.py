@@ -33,7 +33,7 @@ def waveform_augmenter(
 ) -> Augmenter | None:
     """SpeechBrain's `Augmenter` with the parts that are switched on, or None.
 
-    A step applies a random number of them, in this order. `noise_folder` holds noise recordings (MUSAN,
+    A step applies a random number of them, in random order. `noise_folder` holds noise recordings (MUSAN,
     for example), searched recursively; without one the noise is white. `rir_folder` holds room impulse
     responses; without one they are drawn from a statistical model. `speeds` are percentages, signal-to-noise
     ratios dB.

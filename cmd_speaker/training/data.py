@@ -32,9 +32,6 @@ class Batch(NamedTuple):
     rows: Tensor
     """Row of the teacher's bank, -1 where there is none, int64 [batch]."""
 
-    def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
-
 
 class DecodedAudio:
     """A manifest's audio, decoded once into one memory-mapped file, so that the CPU trains rather than decodes.

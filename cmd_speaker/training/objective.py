@@ -7,6 +7,8 @@ loss.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -23,6 +25,11 @@ class Term:
 
     weight: float
     loss: Callable[[Tensor, TeacherBatch], Tensor]
+
+    def __post_init__(self) -> None:
+        # `!name:` in a recipe only notes arguments: a misspelled one must not wait for the first step.
+        if isinstance(self.loss, functools.partial):
+            inspect.signature(self.loss.func).bind_partial(None, None, **self.loss.keywords)
 
 
 class QualityWeights(nn.Module):

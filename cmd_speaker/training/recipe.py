@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
 import hashlib
+import inspect
 import json
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import speechbrain as sb
 import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.error import YAMLError as RuamelError
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
+from speechbrain.utils.seed import seed_everything
+from speechbrain.utils.train_logger import TrainLogger
 
 from cmd_speaker.audio import MIN_SECONDS
-from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.encoder import check_device
+from cmd_speaker.errors import DataError
+from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.files import file_checksum, write_json
+from cmd_speaker.students import STUDENTS
+from cmd_speaker.training.objective import Distillation
+from cmd_speaker.training.options import RUN_OPTIONS, read_options, scalar, suggest, top_level
 
 REQUIRED_KEYS = {
     "seed", "data_folder", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end",
     "student", "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
+    "validation_speakers", "teacher", "distillation", "permute_teacher", "rebuild_bank", "embedding_size",
 }  # fmt: skip
-OPTIONAL_KEYS = {
-    "cache_folder", "num_workers", "validation_speakers", "wav_augment", "feature_augment", "teacher",
-    "distillation", "permute_teacher", "rebuild_bank",
-}  # fmt: skip
+OPTIONAL_KEYS = {"cache_folder", "num_workers", "wav_augment", "feature_augment"}
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "num_workers", "rebuild_bank", "train_logger",
-    "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar",
+    "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device", "param_file", "log_config",
+    "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
 LEAST: dict[str, tuple[Any, float]] = {
     "seed": (int, 0), "number_of_epochs": (int, 1), "batch_size": (int, 2), "validation_interval": (int, 1),
-    "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0),
+    "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0), "validation_speakers": (int, 0),
+    "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
+    "margin": ((int, float), 0), "feature_weight": ((int, float), 0), "classifier_weight": ((int, float), 0),
 }  # fmt: skip
-"""Kind and least value of the numbers that recipes read."""
-RUN_OPTIONS = set(RunOptions().as_dict())
-"""SpeechBrain's own options of a run, which a YAML may set too."""
+"""Kind and least value of the numbers that recipes have, where they have them."""
+OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "front_end": (lambda value: type(value) in FRONT_ENDS.values(), "one of cmd_speaker.features.FRONT_ENDS"),
+    "student": (lambda value: type(value) in STUDENTS.values(), "one of cmd_speaker.students.STUDENTS"),
+    "distillation": (lambda value: isinstance(value, Distillation), "a Distillation"),
+    "identity": (callable, "!name: of a classifier"),
+    "optimizer": (callable, "!name: of an optimizer"),
+    "lr_schedule": (callable, "a schedule"),
+    "epoch_counter": (lambda value: isinstance(value, EpochCounter), "an EpochCounter"),
+    "train_logger": (lambda value: isinstance(value, TrainLogger), "a TrainLogger"),
+    "wav_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
+    "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
+}
+"""What a key must hold, and its name in words."""
 PACKAGES = ("cmd-speaker", "torch", "torchaudio", "speechbrain", "numpy", "sentencepiece", "soundfile")
 
 
@@ -84,78 +105,85 @@ class Recipe:
 def open_recipe(argv: Sequence[str]) -> Recipe:
     """Open `HPARAMS.yaml [--key value ...]` as SpeechBrain's recipes do, and make the run's folder.
 
-    Raises `UsageError` for a wrong override and `DataError` for a wrong YAML, naming its line.
+    The random state is seeded before anything is built. Raises `UsageError` for a wrong option and
+    `DataError` for a wrong YAML, naming its line.
     """
-    file, run_opts, overrides = sb.parse_arguments(list(argv))
-    path = Path(file)
-    if not path.is_file():
-        raise DataError("no such recipe", file=path, expected="a hyperparameter YAML", found="nothing")
-    _check_overrides(path, overrides)
+    if not argv or not Path(argv[0]).is_file():
+        raise DataError(
+            "no such recipe", file=argv[0] if argv else None, expected="a hyperparameter YAML first"
+        )
+    path = Path(argv[0])
+    run_opts, overrides = read_options(path, argv[1:])
     _check_keys(path)
+    text = path.read_text(encoding="utf-8")
     try:
-        hparams = load_hyperpyyaml(path.read_text(encoding="utf-8"), overrides)
-    except (TypeError, ValueError, ImportError, AttributeError, KeyError, yaml.YAMLError) as error:
+        resolved = resolve_references(StringIO(text), overrides).getvalue()
+        _check_values(path, resolved)
+        seed_everything(_seed(resolved))
+        hparams = load_hyperpyyaml(StringIO(text), overrides)
+        _check_objects(hparams)
+    except (TypeError, ValueError, ImportError, AttributeError, KeyError, AssertionError, ZeroDivisionError,
+            RuntimeError, yaml.YAMLError, RuamelError) as error:  # fmt: skip
         raise DataError(
             "the recipe cannot be built", file=path, found=_reason(error), fix=_hint(error)
         ) from error
-    missing = sorted(REQUIRED_KEYS - hparams.keys())
-    if missing:
-        raise DataError("the recipe lacks keys", file=path, expected=", ".join(missing), found="none of them")
-    _check_values(path, hparams)
-    folder = Path(hparams["output_folder"])
+    check_device(run_opts.device or "cpu")
+    folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
-    resolved = resolve_references(StringIO(path.read_text(encoding="utf-8")), overrides).getvalue()
-    _begin_run(folder, path, resolved, argv, hparams["seed"])
+    _begin_run(folder, path, resolved, argv, run_opts)
     return Recipe(path, hparams, run_opts, folder)
 
 
-def _check_overrides(path: Path, overrides: str) -> None:
-    known = _key_lines(path)
-    root = yaml.compose(overrides)
-    for key in [] if root is None else [key.value for key, _ in root.value]:
-        if key not in known:
-            raise UsageError(f"no such option: --{key}{_suggest(key, [*known, *RUN_OPTIONS])}")
-
-
 def _check_keys(path: Path) -> None:
-    """Every key must be one that recipes read, or be used by another key of the file."""
-    text = path.read_text(encoding="utf-8")
+    """Every key must be one that recipes read, or be used by another key of the file; none may be missing."""
+    nodes = top_level(path)
+    lines = [line.partition(" #")[0] for line in path.read_text(encoding="utf-8").split("\n")]
+    used = set(re.findall(r"<(\w+)", "\n".join(line for line in lines if not line.startswith("#"))))
     read = REQUIRED_KEYS | OPTIONAL_KEYS | RUN_OPTIONS
-    for key, row in _key_lines(path).items():
-        if key not in read and f"<{key}" not in text and not key.startswith("__"):
+    for key, (row, _) in nodes.items():
+        if key not in read | used and not key.startswith("__"):
             raise DataError(
-                f"unknown key '{key}'{_suggest(key, read)}", file=path, row=row,
+                f"unknown key '{key}'{suggest(key, read | used)}", file=path, row=row,
                 expected="a key that recipes read or another key refers to", found=key,
                 fix="Correct its spelling or remove it",
             )  # fmt: skip
+    if missing := sorted(REQUIRED_KEYS - nodes.keys()):
+        raise DataError("the recipe lacks keys", file=path, expected=", ".join(missing), found="none of them")
 
 
-def _check_values(path: Path, hparams: dict[str, Any]) -> None:
-    for key, (kind, least) in LEAST.items():
-        value = hparams.get(key, least)
+def _check_values(path: Path, resolved: str) -> None:
+    """Numbers within their bounds, before anything is built from them."""
+    root = yaml.compose(resolved)
+    assert root is not None
+    values = {key.value: scalar(value.value) for key, value in root.value if key.value in LEAST}
+    for key, value in values.items():
+        kind, least = LEAST[key]
         number = isinstance(value, kind) and not isinstance(value, bool)
         if not number or not least <= value < float("inf"):
             raise DataError(
-                f"bad value of '{key}'", file=path, row=_key_lines(path).get(key),
+                f"bad value of '{key}'", file=path, row=top_level(path)[key][0],
                 expected=f"{'a whole number' if kind is int else 'a number'}, at least {least}", found=repr(value),
                 fix=f"Correct it there or give --{key}",
             )  # fmt: skip
 
 
-def _key_lines(path: Path) -> dict[str, int]:
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        row = error.problem_mark.line + 1 if error.problem_mark else None
-        raise DataError("not readable as YAML", file=path, row=row, found=error.problem) from error
-    if not isinstance(root, yaml.MappingNode):
-        raise DataError("not a recipe", file=path, expected="keys and values", found="another kind of YAML")
-    return {key.value: key.start_mark.line + 1 for key, _ in root.value}
+def _check_objects(hparams: dict[str, Any]) -> None:
+    """What the training calls must be there now, not after an hour: raises `TypeError` naming the key."""
+    for key, (is_right, expected) in OBJECTS.items():
+        if key in hparams and not is_right(hparams[key]):
+            raise TypeError(f"{key}: expected {expected}, found {hparams[key]!r}")
+    for key, value in hparams.items():
+        if isinstance(value, functools.partial):  # `!name:` only notes its arguments
+            try:
+                inspect.signature(value.func).bind_partial(**value.keywords)
+            except TypeError as error:
+                raise TypeError(f"{key}: {error}") from error
 
 
-def _suggest(key: str, known: Sequence[str] | set[str]) -> str:
-    close = difflib.get_close_matches(key, list(known), 1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def _seed(resolved: str) -> int:
+    root = yaml.compose(resolved)
+    assert root is not None
+    return next(int(value.value) for key, value in root.value if key.value == "seed")
 
 
 def _reason(error: Exception) -> str:
@@ -167,10 +195,12 @@ def _hint(error: Exception) -> str:
     return f"Give --{placeholder[1]} VALUE" if placeholder else "Correct the value or the argument's name"
 
 
-def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], seed: int) -> None:
+def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run_opts: RunOptions) -> None:
     """Write the resolved YAML and run.json; refuse to resume a run under other hyperparameters."""
     lines = [line for line in resolved.split("\n") if not line.startswith("#")]
     decisive = _decisive("\n".join(lines), folder)
+    given = sorted(run_opts.overridden_args - NOT_DECISIVE)
+    decisive |= {name: str(getattr(run_opts, name)) for name in given}
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     record = folder / "run.json"
     if record.is_file():
@@ -191,7 +221,7 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], see
     run = {
         "recipe": path.name,
         "arguments": list(argv),
-        "seed": seed,
+        "seed": int(decisive["seed"]),
         "fingerprint": fingerprint,
         "hyperparameters": decisive,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

@@ -6,6 +6,7 @@ import json
 import random
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,23 +48,25 @@ class EpochAverages:
     """Averages of what is logged, over the steps of one epoch."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, float] = defaultdict(float)
+        self.sums: dict[str, Any] = defaultdict(float)
         self.steps = 0
 
     def add(self, values: dict[str, Tensor]) -> None:
         self.steps += 1
         for name, value in values.items():
-            self.sums[name] += float(value)
+            # On the device, so that no step waits for it; in double, so that a break changes no bit.
+            self.sums[name] = self.sums[name] + value.double()
 
     def take(self) -> dict[str, float]:
         """The averages so far; starts anew."""
-        averages = {name: total / max(self.steps, 1) for name, total in self.sums.items()}
+        averages = {name: float(total) / max(self.steps, 1) for name, total in self.sums.items()}
         self.sums, self.steps = defaultdict(float), 0
         return averages
 
     @mark_as_saver
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(json.dumps({"sums": self.sums, "steps": self.steps}), encoding="utf-8")
+        sums = {name: float(total) for name, total in self.sums.items()}
+        Path(path).write_text(json.dumps({"sums": sums, "steps": self.steps}), encoding="utf-8")
 
     @mark_as_loader
     def load(self, path: str | Path, end_of_epoch: bool) -> None:

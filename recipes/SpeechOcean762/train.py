@@ -31,7 +31,8 @@ def main(argv: list[str]) -> None:
         valid = (load_manifest(corpus.valid, hparams["data_folder"]), load_trials(corpus.valid_trials))
         refuse_shared_speakers(train, valid[0])
     refuse_shared_speakers(train, test)
-    recipe.add_checksums(corpus.train, corpus.test, corpus.test_trials)
+    lists = (corpus.train, corpus.valid, corpus.valid_trials, corpus.test, corpus.test_trials)
+    recipe.add_checksums(*(path for path in lists if path))
 
     targets = rows = None
     if hparams["distillation"].terms:
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> None:
             hparams["teacher"], folder / "teacher", train, hparams["embedding_size"], valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
         )  # fmt: skip
+        recipe.add_checksums(folder / "teacher" / "targets.safetensors")
         print(describe(report))
         if hparams["permute_teacher"]:
             targets = targets.permuted(hparams["seed"])

@@ -5,13 +5,22 @@ import shutil
 
 import numpy as np
 import pytest
+import speechbrain as sb
 import torch
 from safetensors.numpy import load_file
+from torch.nn.functional import cross_entropy, normalize
 
 from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.manifest import load_manifest
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.training.fit import build_brain
+from cmd_speaker.training.recipe import open_recipe
+from cmd_speaker.training.schedule import OneCycle
+from data_prep.speechocean762 import prepare
+from tests.training import arguments
 
 EVERYTHING_ON = {
     "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
@@ -36,7 +45,9 @@ def test_the_run_folder_holds_everything(trained):
     assert list((trained / "tensorboard").glob("events*"))
     run = json.loads((trained / "run.json").read_text())
     assert run["seed"] == 1
-    assert set(run["checksums"]) == {"manifests/train.csv", "manifests/test.csv", "manifests/test_trials.txt"}
+    assert {name.rpartition("/")[2] for name in run["checksums"]} == {
+        "train.csv", "valid.csv", "valid_trials.txt", "test.csv", "test_trials.txt", "targets.safetensors"
+    }  # fmt: skip
     assert run["versions"]["speechbrain"]
     assert json.loads((trained / "labels.json").read_text()) == {"2034": 0, "2251": 1, "9001": 2, "9002": 3}
 
@@ -146,8 +157,7 @@ def test_permuted_teacher(train, trained, tmp_path, capsys):
 
 
 def test_speechbrain_front_end(train, tmp_path):
-    front_end = "!new:cmd_speaker.features.SpeechBrainFbank"
-    folder = train(tmp_path / "run", feature_weight=0, number_of_epochs=1, front_end=front_end)
+    folder = train(tmp_path / "run", feature_weight=0, number_of_epochs=1, features="speechbrain_fbank")
     description = SpeakerModel.load(folder / "model").description
     assert description["front_end"]["name"] == "speechbrain_fbank"
 
@@ -155,6 +165,70 @@ def test_speechbrain_front_end(train, tmp_path):
 def test_a_hugging_face_teacher_from_the_command_line(train, hugging_face, tmp_path):
     folder = train(tmp_path / "run", text_encoder=hugging_face, number_of_epochs=1)
     assert json.loads((folder / "teacher" / "bank.json").read_text())["teacher"] == "HuggingFaceTextTeacher"
+
+
+def test_one_step_by_hand(tiny_speechocean, tmp_path):
+    """Labels, learning rate, crops and the sum of the losses, each computed a second time from its parts."""
+    options = arguments(
+        tiny_speechocean(), tmp_path / "run", classifier_weight=0.5, feature_weight=2, margin=0.3
+    )
+    recipe = open_recipe([*options, "--spec_augment", "False"])
+    corpus = prepare(recipe.hparams["data_folder"], tmp_path / "manifests", 2)
+    train_set = load_manifest(corpus.train, recipe.hparams["data_folder"])
+    rows = np.arange(16) % 4
+    t = TeacherTargets(torch.randn(4, 12), torch.arange(4), torch.randn(4, 12), torch.rand(4))
+    brain, loader = build_brain(recipe, train_set, None, t, rows)
+    brain.on_fit_start()
+    seen = []
+    for epoch in (1, 2):
+        brain.on_stage_start(sb.Stage.TRAIN, epoch)
+        brain.modules.train()
+        batch = next(iter(loader))
+        seen.append(batch.waveforms)
+        brain.on_fit_batch_start(batch, True)
+        assert brain.optimizer.param_groups[0]["lr"] == OneCycle(0.002)(0, 8)
+        embedding, index = brain.compute_forward(batch, sb.Stage.TRAIN)
+        assert index.tolist() == [0, 1, 2, 3]
+        loss = brain.compute_objectives((embedding, index), batch, sb.Stage.TRAIN)
+        s, teacher = normalize(embedding), normalize(t.embedding[batch.rows])
+        feature = ((s - teacher).norm(dim=1) - 0.3).clamp_min(0).mean()
+        classifier = cross_entropy(10 * s @ normalize(t.classifier).T, t.label[batch.rows])
+        identity = brain.modules.identity(embedding, batch.labels).mean()
+        torch.testing.assert_close(loss, identity + 2 * feature + 0.5 * classifier)
+    assert brain.total_steps == 8
+    assert not torch.equal(*seen), "another epoch, other crops"
+    speakers = sorted({u.spk_id for u in train_set})
+    dataset = loader.dataset
+    assert [speakers[dataset[i][1]] for i in range(16)] == [u.spk_id for u in train_set]
+    assert [dataset[i][2] for i in range(16)] == rows.tolist()
+
+
+def test_gradient_accumulation_resumes_to_the_same_bits(train, tmp_path, monkeypatch):
+    options = {"grad_accumulation_factor": 2, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1}
+    unbroken = train(tmp_path / "unbroken", **options)
+    original, steps = SpeakerBrain.on_fit_batch_start, []
+
+    def break_off(self, batch, should_step):
+        steps.append(self.step)
+        if len(steps) == 4:
+            raise Killed
+        original(self, batch, should_step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
+        with pytest.raises(Killed):
+            train(tmp_path / "broken", **options)
+    assert weights(train(tmp_path / "broken", **options)) == weights(unbroken)
+
+
+def test_run_options_are_part_of_the_run(train, trained):
+    with pytest.raises(DataError, match="begun with another max_grad_norm"):
+        train(trained, max_grad_norm=0.1)
+
+
+def test_divergence_is_said(train, tmp_path):
+    with pytest.raises((DataError, ValueError), match=r"diverged|not finite"):
+        train(tmp_path / "run", peak_lr=1e30, feature_weight=0)
 
 
 def test_half_precision_leaves_features_and_losses_alone(train, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ def model():
     encoder = SpeakerEncoder(KaldiFbank(), EcapaTdnn(width=16, embedding_size=24))
     with torch.no_grad():  # move the running statistics away from their start
         for _ in range(3):
-            encoder.train()(0.1 * torch.randn(8, 8000))
+            encoder.train().student(encoder.features(0.1 * torch.randn(8, 8000)))
     return SpeakerModel(encoder)
 
 
@@ -47,7 +47,7 @@ def test_a_padded_batch_would_not(model):
     short = torch.from_numpy(noise(8000, 0))
     padded = torch.stack([torch.cat([short, torch.zeros(8000)]), torch.from_numpy(noise(16000, 1))])
     with torch.inference_mode():
-        vector = model.encoder(padded)[0].numpy()
+        vector = model.encoder.student(model.encoder.features(padded))[0].numpy()
     assert np.abs(vector - model.embed(short)).max() > 1e-2
 
 
@@ -89,6 +89,19 @@ def test_a_changed_byte_is_found(folder, name, place):
         SpeakerModel.load(folder)
 
 
+def test_changed_white_space_is_found(folder):
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace("\n", " ", 1))
+    with pytest.raises(DataError, match="white space"):
+        SpeakerModel.load(folder)
+
+
+def test_a_shared_model_can_be_read_by_others(folder):
+    assert (folder / "model.safetensors").stat().st_mode & 0o777 == (
+        folder / "model.json"
+    ).stat().st_mode & 0o777
+
+
 def test_the_self_test_finds_another_computation(folder, monkeypatch):
     monkeypatch.setattr(KaldiFbank, "preemphasis", 0.9)
     with pytest.raises(DataError, match="self-test failed"):
@@ -107,15 +120,22 @@ def test_not_a_model_folder(folder, missing):
     [
         ({"architecture": "os.system"}, "os.system"),
         ({"format_version": 2}, "newer version"),
+        ({"sample_rate": 8000}, "unknown sample_rate"),
+        ({"normalisation": "none"}, "unknown normalisation"),
+        ({"arguments": {"n_mels": 80, "width": 8, "embedding_size": 24}}, "does not fit together"),
+        ({"arguments": {"layers": 3}}, "does not fit together"),
+        ({"self_test": [1.0, 2.0]}, "does not fit together"),
+        ({"self_test": [float("nan")] * 24}, "self-test failed"),
     ],
 )
 def test_unknown_names_are_refused_not_run(folder, change, message):
     """Also where somebody has corrected the checksum."""
+    from cmd_speaker.files import write_json
     from cmd_speaker.model_folder import _checksum
 
     description = json.loads((folder / "model.json").read_text()) | change
     description.pop("checksum")
-    (folder / "model.json").write_text(json.dumps({**description, "checksum": _checksum(description)}))
+    write_json(folder / "model.json", {**description, "checksum": _checksum(description)})
     with pytest.raises(DataError, match=message):
         SpeakerModel.load(folder)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.evaluation.trials import all_pairs
 from cmd_speaker.manifest import load_manifest, write_manifest
 from cmd_speaker.teachers.bank import Bank, BankRow, build_text_bank, coverage, load_bank, text_inputs
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
@@ -90,7 +91,7 @@ def test_bank_round_trip(manifest, tmp_path):
     teacher = small()
     teacher.fit(list(TEXTS.values()))
     built = build_text_bank(tmp_path / "bank", manifest, teacher, "cmd-speaker train X")
-    read = load_bank(tmp_path / "bank", text_inputs(manifest))
+    read = load_bank(tmp_path / "bank", text_inputs(manifest), small().source())
     assert np.array_equal(built.embeddings, read.embeddings)
     assert built.rows == read.rows
     assert read.distinct_inputs == 3
@@ -103,7 +104,7 @@ def test_a_stale_bank_is_refused_with_the_command_that_rebuilds_it(manifest, tmp
     build_text_bank(tmp_path / "bank", manifest, teacher, "cmd-speaker train X --rebuild_bank True")
     changed = write(tmp_path / "other.csv", TEXTS | {"s2": "A boy, a child, 10 years old."})
     with pytest.raises(DataError, match=r"other teacher inputs.*cmd-speaker train X --rebuild_bank True"):
-        load_bank(tmp_path / "bank", text_inputs(changed))
+        load_bank(tmp_path / "bank", text_inputs(changed), small().source())
 
 
 @pytest.mark.parametrize("name", ["bank.json", "index.csv", "embeddings.safetensors"])
@@ -114,7 +115,7 @@ def test_a_damaged_bank_is_refused(manifest, tmp_path, name):
     path = tmp_path / "bank" / name
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(DataError, match="damaged"):
-        load_bank(tmp_path / "bank", text_inputs(manifest))
+        load_bank(tmp_path / "bank", text_inputs(manifest), small().source())
 
 
 def test_the_most_specific_row_is_taken(tmp_path):
@@ -174,7 +175,47 @@ def test_targets_round_trip_and_unmatched_rows(tmp_path):
     assert batch.label.tolist()[::2] == [2, 0]
 
 
-def test_permutation_leaves_nobody_their_own_teacher():
+def test_permutation_leaves_nobody_an_equal_input():
+    """Also where many share one: 105 speakers, of whom 40 have the same text."""
+    labels = torch.tensor([0] * 40 + list(range(1, 66)))
+    rows = torch.arange(105)
+    targets = TeacherTargets(rows[:, None].float(), labels, torch.zeros(66, 1), rows.float())
+    for seed in range(20):
+        permuted = targets.permuted(seed)
+        assert not (permuted.label == labels).any()
+        assert sorted(permuted.norm.tolist()) == rows.tolist()
+    with pytest.raises(DataError, match="cannot be made"):
+        TeacherTargets(rows[:, None].float(), labels * 0, torch.zeros(1, 1), rows.float()).permuted(1)
+
+
+def test_another_teacher_or_half_made_stage_1_is_not_used(manifest, tmp_path):
+    prepare_text_teacher(small(), tmp_path / "t", manifest, 12)
+    with pytest.raises(DataError, match="made by another teacher"):
+        prepare_text_teacher(small(seed=1), tmp_path / "t", manifest, 12)
+    (tmp_path / "t" / "report.json").unlink()  # as after a kill: it is written last
+    targets, *_ = prepare_text_teacher(small(seed=1), tmp_path / "t", manifest, 12)
+    again, *_ = prepare_text_teacher(small(seed=1), tmp_path / "t", manifest, 12)
+    assert torch.equal(targets.embedding, again.embedding)
+
+
+def test_only_training_texts_are_fitted(manifest, tmp_path):
+    seen = []
+
+    class Spy(SmallTextTeacher):
+        def fit(self, texts):
+            seen.extend(texts)
+            super().fit(texts)
+
+    valid = write(tmp_path / "valid.csv", {"v1": "AN OLD MAN.", "v2": "AN OLD WOMAN."})
+    trials = all_pairs([u.id for u in valid], [u.spk_id for u in valid])
+    teacher = Spy(steps=20, size=16, layers=1, vocabulary=64)
+    _, _, report = prepare_text_teacher(teacher, tmp_path / "t", manifest, 12, valid=(valid, trials))
+    assert set(seen) == {*TEXTS.values(), "SENTENCE NUMBER 0", "SENTENCE NUMBER 1", "SENTENCE NUMBER 2"}
+    # Two different texts tell the two speakers apart without error.
+    assert report["validation_eer"] == 0
+
+
+def test_permutation_of_distinct_inputs():
     rows = torch.arange(50)
     targets = TeacherTargets(rows[:, None].float(), rows, torch.zeros(50, 1), rows.float())
     permuted = targets.permuted(7)
@@ -186,7 +227,7 @@ def test_permutation_leaves_nobody_their_own_teacher():
 
 def test_stage_1_is_made_once_and_described(manifest, tmp_path):
     made = prepare_text_teacher(small(), tmp_path / "t", manifest, 12)
-    again = prepare_text_teacher(None, tmp_path / "t", manifest, 12)
+    again = prepare_text_teacher(small(), tmp_path / "t", manifest, 12)
     assert torch.equal(made[0].embedding, again[0].embedding)
     text = describe(again[2])
     assert "3 distinct inputs for 4 training speakers" in text

@@ -1,0 +1,135 @@
+"""The command line of a recipe, `--key value ...`, held against its YAML before anything is built."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import speechbrain as sb
+import yaml
+from speechbrain.utils.run_opts import RunOptions
+
+from cmd_speaker.errors import DataError, UsageError
+
+RUN_OPTIONS = {name for name in RunOptions().as_dict() if name not in ("param_file", "overridden_args")}
+"""SpeechBrain's own options of a run, which a YAML may set too."""
+FLAGS = {name for name, value in RunOptions().as_dict().items() if isinstance(value, bool)}
+WORDS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "null": None,
+    "": None,
+}
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict[str, Any]]:
+    """SpeechBrain's run options and the overrides of the YAML's keys.
+
+    Names must be exact: SpeechBrain's own parser takes `--optimizer` for an abbreviation of
+    `--optimizer_step_limit` and drops it. A key that holds a number or a truth value keeps its kind.
+
+    Raises `UsageError` naming the option.
+    """
+    nodes = top_level(path)
+    run, overrides = [], {}
+    for name, value in _pairs(arguments):
+        if name in RUN_OPTIONS:
+            run += _run_option(name, value)
+        elif name in nodes:
+            overrides[name] = _value(name, value, nodes[name][1])
+        else:
+            raise UsageError(f"no such option: --{name}{suggest(name, [*nodes, *RUN_OPTIONS])}")
+    return sb.parse_arguments([str(path), *run])[1], overrides
+
+
+def top_level(path: Path) -> dict[str, tuple[int, yaml.Node]]:
+    """Key -> (line, value's node); raises `DataError` for what is no mapping or has a key twice."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError("not readable as text", file=path, expected="UTF-8", found=str(error)) from error
+    except yaml.MarkedYAMLError as error:
+        row = error.problem_mark.line + 1 if error.problem_mark else None
+        raise DataError("not readable as YAML", file=path, row=row, found=error.problem) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise DataError("not a recipe", file=path, expected="keys and values", found="another kind of YAML")
+    nodes: dict[str, tuple[int, yaml.Node]] = {}
+    for key, value in root.value:
+        row = key.start_mark.line + 1
+        if str(key.value) in nodes:
+            raise DataError(
+                f"the key '{key.value}' stands twice", file=path, row=row, expected="each key once",
+                found=f"it in row {nodes[key.value][0]} too", fix="Remove one of them",
+            )  # fmt: skip
+        nodes[str(key.value)] = (row, value)
+    return nodes
+
+
+def scalar(text: str) -> Any:
+    """The truth value, null or number that `text` is, or `text` itself."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    if NUMBER.fullmatch(text):
+        return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+    return text
+
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """`; did you mean ...?`, or nothing where nothing is close."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _pairs(arguments: Sequence[str]) -> list[tuple[str, str | None]]:
+    """(name, value) of `--name value` and `--name=value`; None for a flag without value."""
+    pairs: list[tuple[str, str | None]] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--") or len(word) == 2:
+            raise UsageError(f"'{word}' belongs to no option: options are --key value")
+        name, equals, value = word[2:].partition("=")
+        if equals:
+            pairs.append((name, value))
+        elif left and not left[0].startswith("--"):
+            pairs.append((name, left.pop(0)))
+        else:
+            pairs.append((name, None))
+    return pairs
+
+
+def _run_option(name: str, value: str | None) -> list[str]:
+    if name not in FLAGS:
+        if value is None:
+            raise UsageError(f"--{name} needs a value")
+        return [f"--{name}", value]
+    on = True if value is None else WORDS.get(value.lower())
+    if on is None:
+        raise UsageError(f"--{name} is a switch: expected True or False, found '{value}'")
+    return [f"--{name}"] if on else []
+
+
+def _value(name: str, text: str | None, default: yaml.Node) -> Any:
+    """The value of an override: a number, a truth value, null, a [list] or {mapping}, or the text itself."""
+    if text is None:
+        raise UsageError(f"--{name} needs a value")
+    value = scalar(text)
+    if text and text[0] in "[{":
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--{name}: '{text}' is not readable as YAML") from error
+    kind = default.tag.rpartition(":")[2]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (kind == "bool" and not isinstance(value, bool)) or (kind in ("int", "float") and not number):
+        expected = {"bool": "True or False"}.get(kind, "a number")
+        raise UsageError(f"--{name}: expected {expected}, found '{text}'")
+    return value
