@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cmd_speaker.cli import app
+from cmd_speaker.errors import exit_code_of
 from tests.training import RECIPE, arguments
 
 
@@ -32,3 +34,18 @@ def train(recipe, tiny_speechocean):
 def trained(train, tmp_path_factory):
     """A finished small run under the text teacher."""
     return train(tmp_path_factory.mktemp("run") / "text")
+
+
+@pytest.fixture
+def cli(capsys):
+    """`cli(*arguments) -> (exit code, standard output, standard error)`."""
+
+    def run(*arguments):
+        try:
+            code = exit_code_of(lambda: app([str(a) for a in arguments]))
+        except SystemExit as error:
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -29,6 +30,23 @@ EVERYTHING_ON = {
 
 class Killed(Exception):
     pass
+
+
+@contextmanager
+def broken_after(batches, monkeypatch):
+    """Training inside breaks off when the next batch but `batches` begins."""
+    original, begun = SpeakerBrain.on_fit_batch_start, []
+
+    def break_off(self, batch, should_step):
+        begun.append(self.step)
+        if len(begun) == batches + 1:
+            raise Killed
+        original(self, batch, should_step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
+        with pytest.raises(Killed):
+            yield
 
 
 def weights(folder):
@@ -91,18 +109,8 @@ def test_a_broken_run_resumes_to_the_same_bits(train, tmp_path, monkeypatch, ste
     """Broken off in the middle of an epoch, with every augmentation and quality weights on."""
     options = {**EVERYTHING_ON, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1, "num_workers": 0}
     unbroken = train(tmp_path / "unbroken", **options)
-    original, steps = SpeakerBrain.on_fit_batch_start, []
-
-    def break_off(self, batch, should_step):
-        steps.append(self.step)
-        if len(steps) == step + 1:
-            raise Killed
-        original(self, batch, should_step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
-        with pytest.raises(Killed):
-            train(tmp_path / "broken", **options)
+    with broken_after(step, monkeypatch):
+        train(tmp_path / "broken", **options)
     assert not (tmp_path / "broken" / "model").exists()
     resumed = train(tmp_path / "broken", **options)
     assert weights(resumed) == weights(unbroken)
@@ -206,18 +214,8 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
 def test_gradient_accumulation_resumes_to_the_same_bits(train, tmp_path, monkeypatch):
     options = {"grad_accumulation_factor": 2, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1}
     unbroken = train(tmp_path / "unbroken", **options)
-    original, steps = SpeakerBrain.on_fit_batch_start, []
-
-    def break_off(self, batch, should_step):
-        steps.append(self.step)
-        if len(steps) == 4:
-            raise Killed
-        original(self, batch, should_step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
-        with pytest.raises(Killed):
-            train(tmp_path / "broken", **options)
+    with broken_after(3, monkeypatch):
+        train(tmp_path / "broken", **options)
     assert weights(train(tmp_path / "broken", **options)) == weights(unbroken)
 
 

@@ -21,7 +21,7 @@ def write(path, samples, rate=RATE, **form):
     return path
 
 
-def refused(read, path, *parts, **arguments):
+def assert_refused(read, path, *parts, **arguments):
     """The message of the error, which must name the file and hold `parts`."""
     with pytest.raises(DataError) as caught:
         read(path, **arguments)
@@ -54,22 +54,22 @@ def test_reads_every_format_in_full(tmp_path, form):
 
 
 def test_missing_file(tmp_path):
-    refused(probe, tmp_path / "none.wav", "no such audio file", "data root")
-    refused(read_audio, tmp_path / "none.wav", "no such audio file")
-    refused(read_audio, tmp_path, "no such audio file")
+    assert_refused(probe, tmp_path / "none.wav", "no such audio file", "data root")
+    assert_refused(read_audio, tmp_path / "none.wav", "no such audio file")
+    assert_refused(read_audio, tmp_path, "no such audio file")
 
 
 def test_empty_file(tmp_path):
     path = tmp_path / "empty.wav"
     path.touch()
-    refused(probe, path, "empty (0 bytes)")
+    assert_refused(probe, path, "empty (0 bytes)")
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "txt"])
 def test_not_audio(tmp_path, suffix):
     path = tmp_path / f"page.{suffix}"
     path.write_text("<html>404: not found</html>" * 50)
-    refused(probe, path, "not readable as audio", "expected wav, flac, ogg, opus or mp3", "found")
+    assert_refused(probe, path, "not readable as audio", "expected wav, flac, ogg, opus or mp3", "found")
 
 
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.999])
@@ -84,21 +84,21 @@ def test_truncated_file(tmp_path, form, part):
             "flac": "decoding failed (expected audio up to the end",
             "mp3": "stated length (expected 4.000 s",
         }
-        refused(read_audio, path, message[form])
+        assert_refused(read_audio, path, message[form])
         return
     missing = len(content) - int(len(content) * part)
     found = (
         f"found {missing} bytes missing" if form.startswith("wav") else "found no whole end-of-stream page"
     )
     for read in (probe, read_audio):
-        refused(read, path, "truncated", found)
+        assert_refused(read, path, "truncated", found)
 
 
 def test_ogg_without_its_last_page(tmp_path):
     path = write(tmp_path / "cut.opus", sine(3.0), **FORMS["opus"])
     content = path.read_bytes()
     path.write_bytes(content[: content.rindex(b"OggS")])
-    refused(probe, path, "truncated", "no whole end-of-stream page")
+    assert_refused(probe, path, "truncated", "no whole end-of-stream page")
 
 
 def test_wav_with_other_chunks_around_its_data(tmp_path):
@@ -110,7 +110,7 @@ def test_wav_with_other_chunks_around_its_data(tmp_path):
     path.write_bytes(before + b"LIST" + struct.pack("<I", 4) + b"INFO")
     assert len(read_audio(path)) == 2 * RATE
     path.write_bytes(before[:-10])
-    refused(probe, path, "truncated", "found 10 bytes missing")
+    assert_refused(probe, path, "truncated", "found 10 bytes missing")
 
 
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF])
@@ -126,7 +126,9 @@ def test_wav_from_a_pipe_is_accepted(tmp_path, length):
 @pytest.mark.parametrize("rate", [8000, 48000])
 def test_other_sample_rate(tmp_path, rate):
     path = write(tmp_path / "rate.wav", sine(2.0, rate), rate)
-    refused(read_audio, path, "wrong sample rate", "expected 16000 Hz", f"found {rate} Hz", "--convert")
+    assert_refused(
+        read_audio, path, "wrong sample rate", "expected 16000 Hz", f"found {rate} Hz", "--convert"
+    )
     samples = read_audio(path, convert=True, seconds=2.0)
     assert samples.shape == (2 * RATE,)
     # The same 440 Hz, but for the ends, where the filter of the resampler reaches over the edge.
@@ -136,7 +138,9 @@ def test_other_sample_rate(tmp_path, rate):
 def test_stereo(tmp_path):
     left, right = sine(), sine(hertz=700.0)
     path = write(tmp_path / "two.wav", np.stack([left, right], axis=1))
-    refused(read_audio, path, "more than one channel", "expected mono", "found 2 channels", "--convert")
+    assert_refused(
+        read_audio, path, "more than one channel", "expected mono", "found 2 channels", "--convert"
+    )
     np.testing.assert_allclose(read_audio(path, convert=True), (left + right) / 2, atol=1e-4)
 
 
@@ -144,32 +148,34 @@ def test_samples_that_are_not_finite(tmp_path):
     samples = sine()
     samples[[5, 900]] = np.nan, np.inf
     path = write(tmp_path / "nan.wav", samples, subtype="FLOAT")
-    refused(read_audio, path, "not finite", "expected finite numbers", "found 2 NaN or infinite samples")
+    assert_refused(
+        read_audio, path, "not finite", "expected finite numbers", "found 2 NaN or infinite samples"
+    )
 
 
 def test_silence(tmp_path):
     path = write(tmp_path / "silent.wav", np.zeros(RATE))
-    refused(read_audio, path, "silent", "expected a level above -80 dBFS", "found digital silence")
+    assert_refused(read_audio, path, "silent", "expected a level above -80 dBFS", "found digital silence")
     # A sine of amplitude a has the level a / sqrt(2): 20 log10(0.3e-4 / sqrt(2)) = -93.5 dBFS.
     path = write(tmp_path / "faint.wav", sine(level=0.3e-4), subtype="FLOAT")
-    refused(read_audio, path, "silent", "found -93 dBFS")
+    assert_refused(read_audio, path, "silent", "found -93 dBFS")
     # 20 log10(3e-4 / sqrt(2)) = -73.5 dBFS.
     assert len(read_audio(write(tmp_path / "quiet.wav", sine(level=3e-4), subtype="FLOAT"))) == 2 * RATE
 
 
 def test_too_short(tmp_path):
     path = write(tmp_path / "short.wav", sine(0.02))
-    refused(read_audio, path, "too short", "expected at least 0.1 s", "found 0.020 s")
+    assert_refused(read_audio, path, "too short", "expected at least 0.1 s", "found 0.020 s")
     assert len(read_audio(write(tmp_path / "enough.wav", sine(0.1)))) == 1600
 
 
 def test_stated_duration(tmp_path):
     path = write(tmp_path / "a.wav", sine(2.0))
     read_audio(path, seconds=2.01)
-    refused(read_audio, path, "stated length", "expected 2.030 s", "found 2.000 s", seconds=2.03)
-    refused(read_audio, path, "stated length", "expected 1.970 s", "found 2.000 s", seconds=1.97)
+    assert_refused(read_audio, path, "stated length", "expected 2.030 s", "found 2.000 s", seconds=2.03)
+    assert_refused(read_audio, path, "stated length", "expected 1.970 s", "found 2.000 s", seconds=1.97)
     assert len(read_audio(path, start=8000, stop=24000, seconds=1.0)) == 16000
-    refused(read_audio, path, "expected 2.000 s", "found 1.000 s", start=8000, stop=24000, seconds=2.0)
+    assert_refused(read_audio, path, "expected 2.000 s", "found 1.000 s", start=8000, stop=24000, seconds=2.0)
 
 
 def test_segment(tmp_path):
@@ -185,7 +191,7 @@ def test_segment_outside_the_file(tmp_path, start, stop):
     path = write(tmp_path / "a.wav", sine())
     found = f"found start {start}, stop {stop}"
     expected = "expected 0 <= start < stop <= 32000"
-    refused(read_audio, path, "the segment lies outside", expected, found, start=start, stop=stop)
+    assert_refused(read_audio, path, "the segment lies outside", expected, found, start=start, stop=stop)
 
 
 def test_random_crop_is_a_piece_of_the_utterance():

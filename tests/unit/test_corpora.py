@@ -22,7 +22,7 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def refused(call, *parts):
+def assert_refused(call, *parts):
     with pytest.raises((DataError, DataErrors)) as caught:
         call()
     for part in parts:
@@ -56,14 +56,16 @@ def test_table_values_may_hold_spaces(tmp_path):
 def test_wrong_table(tmp_path, content, parts):
     path = tmp_path / "text"
     path.write_bytes(content)
-    refused(lambda: read_table(path), str(path), *parts)
+    assert_refused(lambda: read_table(path), str(path), *parts)
 
 
 @pytest.mark.parametrize("name", ["wav.scp", "utt2spk", "text", "spk2gender", "spk2age"])
 def test_missing_table(speechocean_copy, name):
     path = speechocean_copy / "test" / name
     path.rename(path.with_name("other"))
-    refused(lambda: read_parts(speechocean_copy), f"{path}: no such table (expected {name}, found other, ")
+    assert_refused(
+        lambda: read_parts(speechocean_copy), f"{path}: no such table (expected {name}, found other, "
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_missing_table(speechocean_copy, name):
 )
 def test_tables_that_do_not_fit_together(speechocean_copy, name, old, new, expected):
     edit(speechocean_copy / "train" / name, old, new)
-    refused(lambda: read_parts(speechocean_copy), f"{speechocean_copy / 'train'}/{expected}")
+    assert_refused(lambda: read_parts(speechocean_copy), f"{speechocean_copy / 'train'}/{expected}")
     report = check_data("speechocean762", speechocean_copy)
     assert not report.ok
     assert expected in status(report, "tables")["problem"]
@@ -90,13 +92,13 @@ def test_speaker_in_two_parts(speechocean_copy):
         edit(speechocean_copy / "test" / name, "9101\t", "9001\t")
     found = "speaker '9001' belongs to two parts (expected disjoint parts, found '9001' in train too)"
     where = f"{speechocean_copy / 'test' / 'utt2spk'}, row 1"
-    assert len(refused(lambda: read_parts(speechocean_copy), f"{where}: {found}").errors) == 4
+    assert len(assert_refused(lambda: read_parts(speechocean_copy), f"{where}: {found}").errors) == 4
 
 
 def test_utterance_in_two_parts(speechocean_copy):
     for name in ("wav.scp", "utt2spk", "text"):
         edit(speechocean_copy / "test" / name, "910100002\t", "900100002\t")
-    refused(
+    assert_refused(
         lambda: read_parts(speechocean_copy), "utt2spk, row 3: utterance '900100002' belongs to two parts"
     )
 
@@ -200,7 +202,9 @@ def test_unknown_name_and_folder(tmp_path):
         check_data("SpeechOcean", tmp_path)
     with pytest.raises(UsageError, match=r"known: librispeech_mini, speechocean762\.$"):
         check_data("qqq", tmp_path)
-    refused(lambda: check_data("librispeech_mini", tmp_path / "none"), "no such folder", "utterances.csv")
+    assert_refused(
+        lambda: check_data("librispeech_mini", tmp_path / "none"), "no such folder", "utterances.csv"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(CORPORA))

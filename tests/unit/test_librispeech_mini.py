@@ -47,7 +47,7 @@ def read_trials(path):
     return [line.split() for line in path.read_text().splitlines()]
 
 
-def refused(root, output, *parts):
+def assert_refused(root, output, *parts):
     with pytest.raises((DataError, DataErrors)) as caught:
         prepare(root, output)
     for part in parts:
@@ -148,11 +148,11 @@ def test_wrong_rows(corpus, tmp_path, name, old, new, parts):
     text = (corpus / name).read_text()
     assert old in text
     (corpus / name).write_text(text.replace(old, new))
-    refused(corpus, tmp_path / "out", str(corpus), *parts)
+    assert_refused(corpus, tmp_path / "out", str(corpus), *parts)
 
 
 def test_another_folder(tmp_path):
-    refused(
+    assert_refused(
         tmp_path, tmp_path / "out", f"{tmp_path}: not the librispeech_mini corpus", "utterances.csv  path,"
     )
 

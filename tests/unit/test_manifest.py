@@ -25,7 +25,7 @@ def manifest(tmp_path):
     return write
 
 
-def refused(path, *parts, **arguments):
+def assert_refused(path, *parts, **arguments):
     """The errors of the manifest, whose messages together hold `parts` and name the file."""
     with pytest.raises((DataError, DataErrors)) as caught:
         load_manifest(path, "/corpus", **arguments)
@@ -58,7 +58,7 @@ def test_unknown_column(manifest):
 
 
 def test_no_such_manifest(tmp_path):
-    refused(tmp_path / "none.csv", "no such manifest")
+    assert_refused(tmp_path / "none.csv", "no such manifest")
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_no_such_manifest(tmp_path):
     ],
 )
 def test_unusable_table(manifest, text, parts):
-    refused(manifest(text), *parts)
+    assert_refused(manifest(text), *parts)
 
 
 def test_table_in_another_encoding(manifest):
     path = manifest(HEADER + GOOD)
     path.write_bytes(path.read_bytes().replace(b"hello", "h\u00e9".encode("latin-1")))
-    refused(path, "not a CSV file", "expected comma-separated UTF-8")
+    assert_refused(path, "not a CSV file", "expected comma-separated UTF-8")
 
 
 def test_byte_order_mark_is_ignored(manifest):
@@ -105,18 +105,18 @@ def test_byte_order_mark_is_ignored(manifest):
     ],
 )
 def test_bad_row(manifest, row, parts):
-    errors = refused(manifest(f"{HEADER}{GOOD}{row}\n"), "row 4", "1 of 3 rows", *parts)
+    errors = assert_refused(manifest(f"{HEADER}{GOOD}{row}\n"), "row 4", "1 of 3 rows", *parts)
     assert [error.row for error in errors] == [4]
 
 
 def test_duplicate_id_names_both_rows(manifest):
     path = manifest(HEADER + GOOD + "u1,1,c.wav,,,ann,,\n")
-    refused(path, f"{path}, row 4: duplicate ID 'u1'", "the same ID in row 2")
+    assert_refused(path, f"{path}, row 4: duplicate ID 'u1'", "the same ID in row 2")
 
 
 def test_reports_all_bad_rows_in_one_pass(manifest):
     path = manifest(HEADER + "u1,x,a.wav,,,bob,,\n" + GOOD + "u2,1,a.wav,,,bob,,\nu5,1,a.wav,9,3,bob,,\n")
-    errors = refused(path, "3 of 5 rows are wrong")
+    errors = assert_refused(path, "3 of 5 rows are wrong")
     assert [error.row for error in errors] == [2, 5, 6]
 
 

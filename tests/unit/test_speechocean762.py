@@ -28,7 +28,7 @@ def prepared(tiny_speechocean, tmp_path_factory):
     return prepare(tiny_speechocean(), tmp_path_factory.mktemp("prepared"), validation_speakers=2)
 
 
-def refused(root, output, *parts, **arguments):
+def assert_refused(root, output, *parts, **arguments):
     """The error's message must hold `parts`; nothing may have been written."""
     with pytest.raises((DataError, DataErrors)) as caught:
         prepare(root, output, **{"validation_speakers": 2, **arguments})
@@ -101,7 +101,9 @@ def test_number_of_validation_speakers(tiny_speechocean, tmp_path):
     for number in (-1, 1, 21):
         with pytest.raises(UsageError, match=f"{number}: expected 0, or 2 to 20"):
             prepare(tiny_speechocean(), tmp_path, validation_speakers=number)
-    refused(tiny_speechocean(), tmp_path / "out", "no 0053", "validation_speakers 0", validation_speakers=5)
+    assert_refused(
+        tiny_speechocean(), tmp_path / "out", "no 0053", "validation_speakers 0", validation_speakers=5
+    )
 
 
 def test_validation_trials_are_all_pairs(prepared):
@@ -134,7 +136,9 @@ def test_given_test_trials_are_copied(speechocean_copy, tmp_path):
 def test_given_test_trials_are_checked(speechocean_copy, tmp_path, line, expected):
     path = speechocean_copy / "test" / "trials.txt"
     path.write_text(f"1 910100000 910100001\n{line}\n")
-    refused(speechocean_copy, tmp_path / "out", f"{path}, row 2: bad trial", expected, f"'{line}'", "1 of 2")
+    assert_refused(
+        speechocean_copy, tmp_path / "out", f"{path}, row 2: bad trial", expected, f"'{line}'", "1 of 2"
+    )
 
 
 def test_drawn_test_trials(tiny_speechocean, tmp_path, monkeypatch):
@@ -171,7 +175,7 @@ def test_two_runs_are_identical(prepared, tiny_speechocean, tmp_path):
 def test_another_folder(tmp_path):
     (tmp_path / "holiday").mkdir()
     found = ("WAVE/", "wav.scp utt2spk text", f"found holiday/ in {tmp_path}")
-    refused(tmp_path, tmp_path / "out", f"{tmp_path}: not the speechocean762 corpus", *found)
+    assert_refused(tmp_path, tmp_path / "out", f"{tmp_path}: not the speechocean762 corpus", *found)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,7 @@ def test_wrong_rows(speechocean_copy, tmp_path, name, old, new, expected):
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    refused(speechocean_copy, tmp_path / "out", f"{path}, {expected}")
+    assert_refused(speechocean_copy, tmp_path / "out", f"{path}, {expected}")
 
 
 def test_description():

@@ -1,0 +1,125 @@
+"""Misspelled keys, wrong options and values: found before anything is built, and named."""
+
+import shutil
+
+import pytest
+
+from cmd_speaker.training.options import read_options
+from tests.training import ROOT
+
+
+def test_a_misspelled_key_is_named_with_its_line(cli, tmp_path):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ROOT / "recipes" / "SpeechOcean762", recipe)
+    path = recipe / "hparams" / "text_teacher.yaml"
+    path.write_text(path.read_text().replace("batch_size: 64", "bacth_size: 64"))
+    row = path.read_text().splitlines().index("bacth_size: 64") + 1
+    code, _, err = cli("train", path, "--data_folder", tmp_path)
+    assert code == 3
+    assert f"text_teacher.yaml, row {row}: unknown key 'bacth_size'; did you mean 'batch_size'?" in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    width: !ref <width>", "    wdith: !ref <width>", "wdith"),
+        ("students.ecapa.EcapaTdnn", "students.ecapa.EcapaTdn", "EcapaTdn"),
+        ("    scale: 30.0", "    scal: 30.0", "scal"),
+        ("                margin: !ref <margin>", "                margn: !ref <margin>", "margn"),
+        ("!apply:cmd_speaker.features", "!aply:cmd_speaker.features", "!aply"),
+        ("rebuild_bank: False", "rebuild_bank: False\nmargi: 2.0", "did you mean 'margin'"),
+        ("seed: 1\n", "seed: 1\nseed: 2\n", "stands twice"),
+        ("permute_teacher: False", "", "permute_teacher"),
+        ("    peak: !ref <peak_lr>", "    peak: !ref <peak_rl>", "peak_lr"),
+        ("seed: 1\n", "seed: [1\n", "row"),
+    ],
+)
+def test_other_mistakes_in_a_yaml(cli, tmp_path, old, new, message):
+    recipe = tmp_path / "recipe"
+    shutil.copytree(ROOT / "recipes" / "SpeechOcean762", recipe)
+    path = recipe / "hparams" / "text_teacher.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", tmp_path / "run")
+    assert code == 3
+    assert "text_teacher.yaml" in err
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("batch_size", "abc"),
+        ("batch_size", 1),
+        ("number_of_epochs", 0),
+        ("crop_seconds", -1),
+        ("seed", 1.5),
+        ("optimizer", "abc"),
+        ("lr_schedule", 5),
+        ("front_end", "foo"),
+        ("train_logger", "null"),
+        ("margin", "auto"),
+        ("margin", -1),
+        ("feature_weight", -1),
+        ("permute_teacher", "maybe"),
+        ("validation_speakers", 2.5),
+        ("embedding_size", 0),
+        ("width", -3),
+        ("device", "cuda:93"),
+        ("noprogressbar", "perhaps"),
+        ("dev", "cpu"),
+        ("prec", "bf16"),
+    ],
+)
+def test_bad_values(cli, tmp_path, option, value):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    run = tmp_path / "run"
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", run, f"--{option}", value)
+    assert code in (2, 3)
+    assert option in err
+    assert not run.exists()
+
+
+def test_words_that_belong_to_no_option(cli, tmp_path):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    code, _, err = cli("train", path, "margin", "3")
+    assert code == 2
+    assert "'margin' belongs to no option" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("no", False), ("True", True), ("1e-3", 0.001), ("7", 7), ("a #b=c: d", "a #b=c: d"), ("", None),
+     ("{a: 1}", {"a": 1}), ("2026-11-21", "2026-11-21")],
+)  # fmt: skip
+def test_values_arrive_as_they_were_typed(tmp_path, text, value):
+    (tmp_path / "x.yaml").write_text("key: null\n")
+    overrides = read_options(tmp_path / "x.yaml", ["--key", text])[1]
+    assert overrides == {"key": value}
+    assert type(overrides["key"]) is type(value)
+
+
+def test_what_the_system_refuses(cli, tmp_path):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    (tmp_path / "file").touch()
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", tmp_path / "file")
+    assert code == 3
+    assert "file" in err
+
+
+def test_a_wrong_data_folder(cli, tmp_path):
+    path = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
+    code, _, err = cli("train", path, "--data_folder", tmp_path, "--output_folder", tmp_path / "run")
+    assert code == 3
+    assert "wav.scp" in err
+    code, _, err = cli("train", path, "--output_folder", tmp_path / "run2")
+    assert code == 3
+    assert "--data_folder" in err
+
+
+def test_a_yaml_without_recipe(cli, tmp_path):
+    (tmp_path / "x.yaml").write_text("seed: 1\n")
+    code, _, err = cli("train", tmp_path / "x.yaml")
+    assert code == 3
+    assert "train.py" in err
