@@ -7,7 +7,6 @@ never run: values name files.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE, AudioInfo, probe, read_audio
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.progress import track
 
 TABLES = ("wav.scp", "utt2spk", "text", "spk2gender", "spk2age")
 Tables = dict[str, dict[str, str]]
@@ -179,8 +179,6 @@ def probe_listed(
     Wrong is a file that does not exist, is unreadable, not 16 kHz mono or under `MIN_SECONDS` seconds.
     `full` decodes the files as well. One thread per core; a progress bar on a terminal.
     """
-    from rich.console import Console
-    from rich.progress import track
 
     def one(item: Listed) -> tuple[Path, AudioInfo] | DataError:
         path = find_audio(root, item.entry)
@@ -202,10 +200,9 @@ def probe_listed(
         except DataError as error:
             return error.at(item.list, item.row)
 
-    title, console = ("Decoding audio" if full else "Reading audio headers"), Console(stderr=True)
-    hidden = not sys.stderr.isatty()
+    title = "Decoding audio" if full else "Reading audio headers"
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(track(pool.map(one, listed), title, len(listed), console=console, disable=hidden))
+        return list(track(pool.map(one, listed), title, len(listed)))
 
 
 def folder_content(folder: str | Path, shown: int = 8) -> str:
