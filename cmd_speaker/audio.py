@@ -37,6 +37,17 @@ class AudioInfo(NamedTuple):
         return self.samples / self.sample_rate
 
 
+def audio_files(folder: str | Path) -> list[Path]:
+    """Every audio file below `folder`, sorted; raises `DataError` where there is none."""
+    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
+    if not found:
+        raise DataError(
+            "no audio files below this folder", file=folder, expected=" ".join(EXTENSIONS), found="none",
+            fix="Check the path",
+        )  # fmt: skip
+    return found
+
+
 def probe(path: str | Path) -> AudioInfo:
     """Sample rate, channels and length in samples, from the header alone.
 

@@ -109,7 +109,6 @@ class SpeakerBrain(sb.Brain):
         valid: dict[str, float] = {}
         due = epoch % self.hparams.validation_interval == 0 or epoch == self.hparams.number_of_epochs
         if self.validation is not None and due:
-            self.modules.eval()
             valid = self.validation(self.encoder, self.device)
         self._log(epoch, train, valid)
         # The caller resets these after this hook; a checkpoint must not hold the finished epoch's.

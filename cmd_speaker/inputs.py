@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cmd_speaker.audio import EXTENSIONS
+from cmd_speaker.audio import audio_files
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.kaldi import read_table
 from cmd_speaker.manifest import Utterance, check_audio_files, load_manifest
@@ -59,13 +59,7 @@ def find_inputs(inputs: Sequence[str], data_root: str | Path | None = None) -> I
 def _from_path(text: str) -> list[Utterance]:
     path = Path(text)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-        if not files:
-            raise DataError(
-                "no audio files below this folder", file=path, expected=" ".join(EXTENSIONS), found="none",
-                fix="Check the path",
-            )  # fmt: skip
-        return [Utterance(file.relative_to(path).as_posix(), file) for file in files]
+        return [Utterance(file.relative_to(path).as_posix(), file) for file in audio_files(path)]
     if glob.has_magic(text) and not path.exists():
         files = sorted(Path(match) for match in glob.glob(text, recursive=True))
         if not files:

@@ -181,6 +181,7 @@ def probe_listed(
     """
 
     def one(item: Listed) -> tuple[Path, AudioInfo] | DataError:
+        """The answer for one file; an error is returned, so that the others are still looked at."""
         path = find_audio(root, item.entry)
         try:
             if path is None or Path(item.entry).is_absolute():

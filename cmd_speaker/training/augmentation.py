@@ -16,8 +16,7 @@ from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
-from cmd_speaker.audio import EXTENSIONS, SAMPLE_RATE, read_audio
-from cmd_speaker.errors import DataError
+from cmd_speaker.audio import SAMPLE_RATE, audio_files, read_audio
 
 
 def waveform_augmenter(
@@ -90,17 +89,6 @@ class RandomReverb(AddReverb):
             response = 0.1 * torch.randn(len(time)) * torch.exp(-6.908 * time / seconds)
             response[0] = 1.0
         return response[None, :, None].to(waveforms)
-
-
-def audio_files(folder: str | Path) -> list[Path]:
-    """Every audio file below `folder`, sorted; raises `DataError` where there is none."""
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in EXTENSIONS)
-    if not found:
-        raise DataError(
-            "no audio files below this folder", file=folder, expected=" ".join(EXTENSIONS),
-            found="none", fix="Check the path",
-        )  # fmt: skip
-    return found
 
 
 def _draw(end: int) -> int:

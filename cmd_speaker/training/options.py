@@ -50,10 +50,13 @@ def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict
     return sb.parse_arguments([str(path), *run])[1], overrides
 
 
-def top_level(path: Path) -> dict[str, tuple[int, yaml.Node]]:
-    """Key -> (line, value's node); raises `DataError` for what is no mapping or has a key twice."""
+def top_level(path: Path, text: str | None = None) -> dict[str, tuple[int, yaml.Node]]:
+    """Key -> (line, value's node) of a recipe, or of `text`, the recipe with its references resolved.
+
+    Raises `DataError` for what is no mapping or has a key twice.
+    """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"))
+        root = yaml.compose(path.read_text(encoding="utf-8") if text is None else text)
     except UnicodeDecodeError as error:
         raise DataError("not readable as text", file=path, expected="UTF-8", found=str(error)) from error
     except yaml.MarkedYAMLError as error:

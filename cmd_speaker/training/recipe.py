@@ -119,7 +119,7 @@ def open_recipe(argv: Sequence[str]) -> Recipe:
     try:
         resolved = resolve_references(StringIO(text), overrides).getvalue()
         _check_values(path, resolved)
-        seed_everything(_seed(resolved))
+        seed_everything(int(top_level(path, resolved)["seed"][1].value))
         hparams = load_hyperpyyaml(StringIO(text), overrides)
         _check_objects(hparams)
     except (TypeError, ValueError, ImportError, AttributeError, KeyError, AssertionError, ZeroDivisionError,
@@ -153,10 +153,9 @@ def _check_keys(path: Path) -> None:
 
 def _check_values(path: Path, resolved: str) -> None:
     """Numbers within their bounds, before anything is built from them."""
-    root = yaml.compose(resolved)
-    assert root is not None
-    values = {key.value: scalar(value.value) for key, value in root.value if key.value in LEAST}
-    for key, value in values.items():
+    nodes = top_level(path, resolved)
+    for key in sorted(LEAST.keys() & nodes.keys()):
+        value = scalar(nodes[key][1].value)
         kind, least = LEAST[key]
         number = isinstance(value, kind) and not isinstance(value, bool)
         if not number or not least <= value < float("inf"):
@@ -180,12 +179,6 @@ def _check_objects(hparams: dict[str, Any]) -> None:
                 raise TypeError(f"{key}: {error}") from error
 
 
-def _seed(resolved: str) -> int:
-    root = yaml.compose(resolved)
-    assert root is not None
-    return next(int(value.value) for key, value in root.value if key.value == "seed")
-
-
 def _reason(error: Exception) -> str:
     return " ".join(str(part) for part in error.args).strip().split("\n")[0].rstrip(".")
 
@@ -197,8 +190,7 @@ def _hint(error: Exception) -> str:
 
 def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run_opts: RunOptions) -> None:
     """Write the resolved YAML and run.json; refuse to resume a run under other hyperparameters."""
-    lines = [line for line in resolved.split("\n") if not line.startswith("#")]
-    decisive = _decisive("\n".join(lines), folder)
+    decisive = _decisive(path, resolved, folder)
     given = sorted(run_opts.overridden_args - NOT_DECISIVE)
     decisive |= {name: str(getattr(run_opts, name)) for name in given}
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
@@ -232,14 +224,12 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run
     write_json(record, run)
 
 
-def _decisive(resolved: str, folder: Path) -> dict[str, str]:
+def _decisive(path: Path, resolved: str, folder: Path) -> dict[str, str]:
     """Top-level key -> canonical text of its value, for the keys that decide the result."""
-    root = yaml.compose(resolved)
-    assert root is not None  # it was read already
     texts = {}
-    for key, value in root.value:
-        if key.value not in NOT_DECISIVE:
-            texts[key.value] = re.sub(r"\s+", " ", yaml.serialize(value)).strip().removesuffix(" ...")
+    for key, (_, value) in top_level(path, resolved).items():
+        if key not in NOT_DECISIVE:
+            texts[key] = re.sub(r"\s+", " ", yaml.serialize(value)).strip().removesuffix(" ...")
     return {key: text.replace(str(folder), "<output_folder>") for key, text in texts.items()}
 
 
