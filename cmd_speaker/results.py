@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.scores import save_scores
+from cmd_speaker.evaluation.comparison import compare, table
+from cmd_speaker.evaluation.scores import load_scores, save_scores
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
 from cmd_speaker.evaluation.trials import Trials, all_pairs
@@ -61,3 +62,20 @@ def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder
     results = {name: summary.as_dict() for name, summary in rows.items()}
     write_json(folder / "results.json", results)
     return "\n".join(f"{name:<18} {summary}" for name, summary in rows.items())
+
+
+def compare_students(runs: Mapping[str, Path], test: Manifest, folder: str | Path) -> str:
+    """The table of several evaluated students, the first of them the baseline, on the trials that all were scored on.
+
+    `runs` maps a name to the folder that `evaluate_student` wrote. Writes `results.json` (fractions, not percent)
+    and `results.png` below `folder`.
+    """
+    from cmd_speaker.plots import draw_comparison
+
+    speakers = {utterance.id: utterance.spk_id for utterance in test}
+    rows = compare({name: [load_scores(run / "scores.txt")] for name, run in runs.items()}, speakers)
+    write_json(Path(folder) / "results.json", {row.name: row.as_dict() for row in rows})
+    first = rows[0].runs[0]
+    title = f"{first.speakers} speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
+    draw_comparison([(title, rows)], Path(folder) / "results.png")
+    return f"{title}\n{table(rows)}"

@@ -1,0 +1,69 @@
+"""Mini: makes a corpus, fits a text and a face teacher, trains students with and without them, compares.
+
+python train.py hparams/mini.yaml [--key value ...]
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from cmd_speaker.errors import UsageError, exit_code_of
+from cmd_speaker.evaluation.trials import load_trials
+from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
+from cmd_speaker.model import SpeakerModel
+from cmd_speaker.results import compare_students, evaluate_student
+from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.recipe import Recipe, open_recipe
+from cmd_speaker.training.teachers import prepare_teachers
+from data_prep.mini.corpus import Design, Prepared, prepare
+from data_prep.mini.sheet import draw_sheet
+
+CORPUS_KEYS = ("corpus_seed", "training_speakers", "validation_speakers", "test_speakers")
+OWN_KEYS = {"data_folder", "students", "train", *CORPUS_KEYS}
+
+
+def main(argv: list[str]) -> None:
+    begin = time.monotonic()
+    recipe = open_recipe(argv, OWN_KEYS)
+    hparams, folder = recipe.hparams, recipe.folder
+    chosen = chosen_students(hparams["students"], str(hparams["train"]))
+    corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
+    train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
+    test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
+    draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
+    print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
+
+    for name, values in chosen.items():
+        print(f"\nStudent '{name}'", flush=True)
+        train_one(recipe.variant(name, values, OWN_KEYS), corpus)
+    print(f"\n{compare_students({name: folder / name for name in chosen}, test, folder)}")
+    print(f"\n{time.monotonic() - begin:.0f} s. The picture is {folder / 'results.png'}, the models are STUDENT/model there.")
+
+
+def chosen_students(students: dict[str, dict[str, Any]], names: str) -> dict[str, dict[str, Any]]:
+    """The students named in `names` (separated by blanks, or "all"), in that order."""
+    chosen = list(students) if names == "all" else names.split()
+    if not chosen or set(chosen) - students.keys():
+        raise UsageError(f"--train '{names}': expected 'all' or some of {', '.join(students)}")
+    return {name: students[name] for name in chosen}
+
+
+def train_one(recipe: Recipe, corpus: Prepared) -> None:
+    """Everything from the manifests to the scores of one student."""
+    recipe.add_checksums(*vars(corpus).values())
+    root = recipe.hparams["data_folder"]
+    train, valid, test = (load_manifest(path, root) for path in (corpus.train, corpus.valid, corpus.test))
+    for known, other in ((train, valid), (train, test), (valid, test)):
+        refuse_shared_speakers(known, other)
+    held_out = (valid, load_trials(corpus.valid_trials))
+    teachers = prepare_teachers(recipe, train, held_out, root)
+    model = SpeakerModel(train_student(recipe, train, held_out, teachers))
+    model.save(recipe.folder / "model", recipe.provenance())
+    print(evaluate_student(model, test, load_trials(corpus.test_trials), recipe.folder))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main, sys.argv[1:]))
