@@ -177,18 +177,22 @@ def markdown(title: str, results: dict, runs: dict[str, list[Path]]) -> str:
         mean = sum(row["eer"]) / len(row["eer"])
         lines.append(
             f"| {name} | {seeds} | {mean:.2%} | {row['min_dcf']:.3f} | {paired} | {relative} "
-            f"| {last['valid eer']} | {last['train feature']} | {last['train feature_active']} |"
+            f"| {last['valid eer']} | {last['train text.feature']} | {last['train text.feature_active']} |"
         )
     return "\n".join(lines)
 
 
 def last_epochs(runs: list[Path]) -> dict[str, str]:
     """What the last epoch logged, averaged over the seeds."""
-    found: dict[str, list[float]] = {"valid eer": [], "train feature": [], "train feature_active": []}
+    found: dict[str, list[float]] = {
+        "valid eer": [],
+        "train text.feature": [],
+        "train text.feature_active": [],
+    }
     for run in runs:
         line = (run / "train_log.txt").read_text(encoding="utf-8").splitlines()[-1]
         for name in found:
-            if match := re.search(rf"{name}: ([-+.\de]+)", line):
+            if match := re.search(rf"{re.escape(name)}: ([-+.\de]+)", line):
                 found[name].append(float(match[1]))
     means = {name: sum(values) / len(values) if values else None for name, values in found.items()}
     scale = {"valid eer": 100.0}

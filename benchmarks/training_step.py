@@ -29,6 +29,7 @@ import torch
 from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.manifest import Manifest, load_manifest, write_manifest
 from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.data import Batch
 from cmd_speaker.training.fit import build_brain
 from cmd_speaker.training.memory import keep_freed_memory
@@ -70,8 +71,10 @@ def prepare(folder: Path, options: argparse.Namespace, taught: bool) -> SpeakerB
     targets = TeacherTargets(
         torch.randn(SPEAKERS, 192, generator=generator), torch.arange(SPEAKERS) % 37,
         torch.randn(37, 192, generator=generator), torch.rand(SPEAKERS, generator=generator),
+        torch.arange(SPEAKERS),
     )  # fmt: skip
-    brain, loader = build_brain(recipe, manifest, None, targets if taught else None, rows if taught else None)
+    teachers = [PreparedTeacher("text", targets, rows, {})] if taught else []
+    brain, loader = build_brain(recipe, manifest, None, teachers)
     brain.on_fit_start()
     brain.modules.train()
     brain.total_steps, brain.loader = 10**6, loader
@@ -84,7 +87,8 @@ def opened(folder: Path, options: argparse.Namespace, taught: bool) -> Recipe:
         [str(HPARAMS), "--data_folder", str(folder), "--output_folder", str(folder / f"run_{taught}"),
          "--batch_size", str(options.batch_size), "--width", str(options.width), "--device", options.device,
          "--cache_folder", str(folder / "cache"), "--feature_weight", weight, "--classifier_weight", weight,
-         "--quality_weights", str(taught)]
+         "--quality_weights", str(taught)],
+        own_keys={"data_folder", "validation_speakers"},
     )  # fmt: skip
 
 

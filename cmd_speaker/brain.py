@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,18 @@ from cmd_speaker.training.validation import Validation
 
 
 class SpeakerBrain(sb.Brain):
-    """Trains a speech student on its identity loss and, where there is a teacher, under it.
+    """Trains a speech student on its identity loss and, where there are teachers, under them.
 
-    `modules` holds `front_end`, `student`, `identity` and, under a teacher, `distillation`; `hparams` the
-    recipe's values (`recipes/*/hparams`). `targets` is stage 1's result, None for audio only.
+    `modules` holds `front_end`, `student`, `identity` and, under teachers, `distillation`, a ModuleDict with
+    a `Distillation` for each; `hparams` the recipe's values (`recipes/*/hparams`). `targets` is stage 1's
+    result for each teacher, in the order of the batches' `rows`; empty for audio only.
     """
 
     def __init__(
-        self, *args: Any, targets: TeacherTargets | None, validation: Validation | None, **kwargs: Any
+        self, *args: Any, targets: Mapping[str, TeacherTargets], validation: Validation | None, **kwargs: Any
     ):
         super().__init__(*args, **kwargs)
-        self.targets = targets.to(self.device) if targets is not None else None
+        self.targets = {name: each.to(self.device) for name, each in targets.items()}
         self.validation = validation
         self.averages, self.random_states = EpochAverages(), RandomStates()
         self.total_steps = 0
@@ -57,7 +59,10 @@ class SpeakerBrain(sb.Brain):
         return self.modules.student(features), index
 
     def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: sb.Stage) -> Tensor:
-        """Identity loss plus the distillation terms; what is logged goes to `self.averages`."""
+        """Identity loss plus every teacher's distillation terms.
+
+        What is logged goes to `self.averages`, a teacher's figures as `TEACHER.FIGURE`.
+        """
         embeddings, index = predictions
         labels, rows = (values.to(self.device)[index] for values in (batch.labels, batch.rows))
         # Cosines times 30 need full precision, also where the student runs in half.
@@ -65,11 +70,10 @@ class SpeakerBrain(sb.Brain):
             embeddings = embeddings.float()
             loss = self.modules.identity(embeddings, labels).mean()
             log = {"identity": loss.detach()}
-            if self.targets is not None:
-                teacher = self.targets.batch(rows)
-                distillation, terms = self.modules.distillation(embeddings, teacher)
+            for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
+                distillation, figures = self.modules.distillation[name](embeddings, targets.batch(column))
                 loss = loss + distillation
-                log |= terms
+                log |= {f"{name}.{figure}": value for figure, value in figures.items()}
         self.averages.add(log)
         return loss
 

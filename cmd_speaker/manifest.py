@@ -1,8 +1,8 @@
 """The table of utterances: SpeechBrain's CSV, validated when it is loaded.
 
 Columns `ID,duration,wav,start,stop,spk_id` are required (`duration` in seconds, `start` and `stop`
-in samples, empty for the whole file); `session`, `text`, `transcript`, `gender`, `age` and any other
-column are kept as they are. `wav` may begin with `$data_root`, which stays relative in the file.
+in samples, empty for the whole file); `session`, `text`, `face`, `transcript`, `gender`, `age` and any
+other column are kept as they are. `wav` may begin with `$data_root`, which stays relative in the file.
 """
 
 from __future__ import annotations
@@ -156,6 +156,18 @@ def write_manifest(path: str | Path, columns: Sequence[str], rows: Iterable[Sequ
         writer.writerows(rows)
 
 
+def resolve(value: str, data_root: str | Path | None, manifest: Path, row: int | None) -> Path:
+    """The path that a manifest's field names; raises `DataError` where it needs a data root and there is none."""
+    if not value.startswith(DATA_ROOT):
+        return Path(value)
+    if data_root is None:
+        raise DataError(
+            "the manifest's paths begin with $data_root", file=manifest, row=row,
+            fix="Say where the corpus lies with --data-root (recipes: --data_folder)",
+        )  # fmt: skip
+    return Path(str(data_root) + value[len(DATA_ROOT) :])
+
+
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and fields of each row; raises `DataError` unless it is a CSV with the required columns."""
     try:
@@ -219,13 +231,6 @@ def _parse(path: Path, number: int, row: Mapping[str, str], data_root: str | Pat
     stop = int(row["stop"]) if row["stop"] else None
     if stop is not None and stop <= start:
         raise wrong("stop", f"more than start ({start})")
-    wav = row["wav"]
-    if wav.startswith(DATA_ROOT):
-        if data_root is None:
-            raise DataError(
-                "the manifest's paths begin with $data_root", file=path, row=number,
-                fix="Say where the corpus lies with --data-root (recipes: --data_folder)",
-            )  # fmt: skip
-        wav = str(data_root) + wav[len(DATA_ROOT) :]
+    wav = resolve(row["wav"], data_root, path, number)
     extra = {name: value for name, value in row.items() if name not in REQUIRED}
-    return Utterance(row["ID"], Path(wav), row["spk_id"], duration, start, stop, number, extra)
+    return Utterance(row["ID"], wav, row["spk_id"], duration, start, stop, number, extra)

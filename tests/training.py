@@ -8,7 +8,7 @@ HPARAMS = RECIPE / "hparams" / "text_teacher.yaml"
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 2,
     "validation_speakers": 2, "validation_interval": 1, "device": "cpu",
-    "teacher": "{steps: 30, size: 16, layers: 1}",
+    "teachers": "{text: {steps: 30, size: 16, layers: 1}}",
 }  # fmt: skip
 
 

@@ -1,12 +1,12 @@
 """Stage 1: head and teacher classifier are fitted on the bank, then frozen.
 
-x -> [linear map to the student's size] -> x + P(x) -> t -> teacher classifier. Classes are the distinct
-inputs: identities that the teacher cannot tell apart are one class.
+x -> [linear map to the student's size] -> x + P(x) -> t -> teacher classifier. Classes are the identities;
+those with one and the same set of inputs, which no teacher can tell apart, are one class.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +50,14 @@ class TeacherTargets:
     """All that stage 2 needs of the teacher: one row per row of the bank, nothing to compute per step.
 
     `embedding` [rows, D_S] is t; `label` [rows] the teacher's class; `classifier` [classes, D_S] its frozen
-    class vectors; `norm` [rows] the norm of x.
+    class vectors; `norm` [rows] the norm of x; `identity` [rows], from 0 on, whose utterances take the row.
     """
 
     embedding: Tensor
     label: Tensor
     classifier: Tensor
     norm: Tensor
+    identity: Tensor
 
     def batch(self, rows: Tensor) -> TeacherBatch:
         """The targets of bank rows [batch]; -1 stands for a sample without teacher input."""
@@ -65,17 +66,18 @@ class TeacherTargets:
         return TeacherBatch(self.embedding[rows], self.label[rows], self.classifier, self.norm[rows], matched)
 
     def to(self, device: torch.device | str) -> TeacherTargets:
-        return TeacherTargets(
-            self.embedding.to(device), self.label.to(device), self.classifier.to(device), self.norm.to(device)
-        )
+        return TeacherTargets(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
     def permuted(self, seed: int) -> TeacherTargets:
-        """The control: every identity is given the row of another one with another input.
+        """The control: every identity is given the rows of another one of another class.
 
-        A random permutation; whoever would keep an equal input swaps with somebody drawn at random.
-        Raises `DataError` where more than half of the identities have the same input.
+        A random permutation of the identities; whoever would keep an equal class swaps with somebody drawn at
+        random. Where the other one has fewer rows they are dealt again from the first, where it has more the
+        last ones go unused. Raises `DataError` where more than half of the identities are of one class.
         """
-        labels = self.label.numpy()
+        identity = self.identity.numpy()
+        rows_of = [np.flatnonzero(identity == each) for each in range(identity.max() + 1)]
+        labels = self.label.numpy()[[rows[0] for rows in rows_of]]
         if np.bincount(labels).max() > len(labels) / 2:
             raise DataError(
                 "the control cannot be made: more than half of the speakers have one and the same teacher input",
@@ -86,8 +88,12 @@ class TeacherTargets:
         while len(kept := np.flatnonzero(labels[source] == labels)):
             other = int(rng.integers(len(labels)))
             source[[kept[0], other]] = source[[other, kept[0]]]
-        chosen = torch.from_numpy(source)
-        return TeacherTargets(self.embedding[chosen], self.label[chosen], self.classifier, self.norm[chosen])
+        chosen = np.empty_like(identity)
+        for rows, other in zip(rows_of, source, strict=True):
+            chosen[rows] = np.resize(rows_of[other], len(rows))
+        return replace(
+            self, embedding=self.embedding[chosen], label=self.label[chosen], norm=self.norm[chosen]
+        )
 
     def save(self, path: str | Path) -> None:
         with write_atomically(path) as temporary:
@@ -105,30 +111,34 @@ class Stage1Report:
     """What the teacher can know: printed before a student is trained."""
 
     identities: int
-    distinct_inputs: int
+    classes: int
+    inputs: int
+    """Different inputs: texts, or pictures."""
     accuracy: float
-    """Share of the identities whose input the fitted head and classifier recognise."""
+    """Share of the bank's rows whose class the fitted head and classifier recognise."""
 
     @property
     def ceiling(self) -> float:
         """Best identification rate that any classifier can reach from these inputs alone."""
-        return self.distinct_inputs / self.identities
+        return self.classes / self.identities
 
 
 def fit_head(
     bank: Bank, student_size: int, *, steps: int = 300, learning_rate: float = 3e-3, seed: int = 0
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
-    """Fit head and classifier with the identity loss over the bank's distinct inputs, then freeze them.
+    """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
     The global random state is left as it was.
     """
-    classes = {checksum: i for i, checksum in enumerate(sorted({row.input for row in bank.rows}))}
-    labels = torch.tensor([classes[row.input] for row in bank.rows])
+    identities, classes = _identities_and_classes(bank)
+    identity = torch.tensor([identities[row.identity] for row in bank.rows])
+    labels = torch.tensor([classes[row.identity] for row in bank.rows])
+    n_classes = int(labels.max()) + 1
     x = torch.from_numpy(bank.embeddings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = TeacherHead(x.shape[1], student_size)
-        classifier = AamSoftmax(len(classes), student_size)
+        classifier = AamSoftmax(n_classes, student_size)
         parameters = [*head.parameters(), *classifier.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
@@ -143,5 +153,16 @@ def fit_head(
         weight = classifier.weight.detach().clone()
         logits = nn.functional.normalize(t) @ nn.functional.normalize(weight).T
         accuracy = float((logits.argmax(1) == labels).float().mean())
-    targets = TeacherTargets(t, labels, weight, x.norm(dim=1))
-    return head, targets, Stage1Report(len(bank.rows), len(classes), accuracy)
+    targets = TeacherTargets(t, labels, weight, x.norm(dim=1), identity)
+    return head, targets, Stage1Report(len(identities), n_classes, bank.distinct_inputs, accuracy)
+
+
+def _identities_and_classes(bank: Bank) -> tuple[dict[str, int], dict[str, int]]:
+    """Number of each identity, and of its class, in the sorted order of ids and of sets of inputs."""
+    inputs: dict[str, set[str]] = {}
+    for row in bank.rows:
+        inputs.setdefault(row.identity, set()).add(row.input)
+    sets = {identity: tuple(sorted(found)) for identity, found in inputs.items()}
+    order = {found: place for place, found in enumerate(sorted(set(sets.values())))}
+    identities = {identity: place for place, identity in enumerate(sorted(sets))}
+    return identities, {identity: order[found] for identity, found in sets.items()}

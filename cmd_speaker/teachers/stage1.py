@@ -1,8 +1,10 @@
-"""Stage 1 of a run: bank and head under `RUN/teacher`, made once, with what the teacher can know."""
+"""Stage 1 of a run: a teacher's bank and head, made once in a folder, with what the teacher can know."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +17,64 @@ from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.trials import Trials
 from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest
-from cmd_speaker.teachers.bank import build_text_bank, coverage, load_bank, text_inputs
+from cmd_speaker.teachers.bank import (
+    UNMATCHED,
+    TeacherInput,
+    build_bank,
+    coverage,
+    embed_inputs,
+    load_bank,
+    text_inputs,
+)
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
+from cmd_speaker.teachers.pictures import face_inputs
 
 
-def prepare_text_teacher(
+@dataclass(frozen=True)
+class Modality:
+    """What one kind of teacher sees of a manifest, how it is fitted to that, and what one input is called."""
+
+    inputs: Callable[[Manifest, str | Path | None], list[TeacherInput]]
+    fit: Callable[[Any, Sequence[TeacherInput], Manifest], None]
+    noun: str
+
+
+@dataclass(frozen=True)
+class PreparedTeacher:
+    """A teacher after stage 1. `rows` holds the bank row of each training utterance, int64 [n], -1 for none."""
+
+    name: str
+    targets: TeacherTargets
+    rows: np.ndarray
+    report: dict[str, Any]
+
+    def permuted(self, seed: int) -> PreparedTeacher:
+        """The control, see `TeacherTargets.permuted`."""
+        return replace(self, targets=self.targets.permuted(seed))
+
+
+def prepare_teacher(
+    name: str,
     teacher: Any,
     folder: str | Path,
     train: Manifest,
     student_size: int,
     *,
+    data_root: str | Path | None = None,
     valid: tuple[Manifest, Trials] | None = None,
     seed: int = 0,
     rebuild: bool = False,
     command: str = "",
-) -> tuple[TeacherTargets, np.ndarray, dict[str, Any]]:
-    """Bank, head and targets of a text teacher, made or read from `folder`.
+) -> PreparedTeacher:
+    """Bank, head and targets of a teacher, made or read from `folder`.
 
-    `train` gives the teacher's inputs (column `text`) and, where it has them, transcripts for pre-training.
-    `valid` (held-out training speakers) is only scored, never fitted. Returns the targets, the bank row of
-    each training utterance [n] and the report of what the teacher knows.
+    `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
+    `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
+    `$data_root`. `valid` (held-out training speakers) is only scored, never fitted.
     """
-    folder = Path(folder)
+    modality, folder = MODALITIES[teacher.modality], Path(folder)
     targets_path, report_path = folder / "targets.safetensors", folder / "report.json"
-    inputs = text_inputs(train)
+    inputs = modality.inputs(train, data_root)
     if report_path.is_file() and not rebuild:
         bank = load_bank(folder, inputs, teacher.source())
         targets = TeacherTargets.load(targets_path)
@@ -46,53 +82,75 @@ def prepare_text_teacher(
     else:
         # While it is made anew, nothing may look finished.
         report_path.unlink(missing_ok=True)
-        teacher.fit(_training_texts(train, list(inputs.values())))
-        bank = build_text_bank(folder, train, teacher, f"{command} --rebuild_bank True")
+        modality.fit(teacher, inputs, train)
+        bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True")
         head, targets, stage1 = fit_head(bank, student_size, seed=seed)
         targets.save(targets_path)
         report = {
+            "modality": teacher.modality,
             "identities": stage1.identities,
-            "distinct_inputs": stage1.distinct_inputs,
+            "classes": stage1.classes,
+            "inputs": stage1.inputs,
             "identification_ceiling": stage1.ceiling,
             "stage1_accuracy": stage1.accuracy,
         }
         if valid is not None:
-            report["validation_eer"] = _teacher_eer(teacher, head, *valid)
+            report["validation_eer"] = _teacher_eer(teacher, head, *valid, data_root)
         write_json(report_path, report)  # last: its presence says that the rest is there
     rows, levels = bank.match(train)
-    report["matched"] = coverage(levels)
-    return targets, rows, report
+    return PreparedTeacher(name, targets, rows, report | {"matched": coverage(levels)})
 
 
-def describe(report: dict[str, Any]) -> str:
+def describe(prepared: PreparedTeacher) -> str:
     """The report in a sentence or two."""
+    report = prepared.report
+    noun = MODALITIES[report["modality"]].noun
     text = (
-        f"Teacher: {report['distinct_inputs']} distinct inputs for {report['identities']} training speakers, so "
-        f"it can name at most {report['identification_ceiling']:.1%} of them; the fitted head recognises "
-        f"{report['stage1_accuracy']:.1%} of its inputs. Utterances matched: {report['matched']}."
+        f"Teacher '{prepared.name}': {report['inputs']} different {noun}s of {report['identities']} training "
+        f"speakers. {report['classes']} of them can be told apart, so it can name at most "
+        f"{report['identification_ceiling']:.1%}; the fitted head recognises {report['stage1_accuracy']:.1%} of "
+        f"its inputs. Utterances matched: {report['matched']}."
     )
     if "validation_eer" in report:
         text += (
             f" Its own ceiling: {report['validation_eer']:.2%} EER on the validation trials when each voice is "
-            "replaced by its speaker's text."
+            f"replaced by its speaker's {noun}."
         )
     return text
 
 
-def _training_texts(train: Manifest, descriptions: list[str]) -> list[str]:
+def _fit_to_texts(teacher: Any, inputs: Sequence[TeacherInput], train: Manifest) -> None:
     """Descriptions and transcripts, the descriptions repeated until they are about half."""
+    descriptions = [each.content for each in inputs]
     transcripts = [u.fields.get("transcript", "") for u in train]
     transcripts = [text for text in transcripts if text]
-    return descriptions * max(1, len(transcripts) // len(descriptions)) + transcripts
+    teacher.fit(descriptions * max(1, len(transcripts) // len(descriptions)) + transcripts)
 
 
-def _teacher_eer(teacher: Any, head: TeacherHead, valid: Manifest, trials: Trials) -> float:
-    """EER of the validation trials when every utterance is represented by its speaker's text."""
-    inputs = text_inputs(valid)
+def _fit_to_faces(teacher: Any, inputs: Sequence[TeacherInput], train: Manifest) -> None:
+    del train  # its pictures are the inputs
+    teacher.fit([each.content for each in inputs], [each.identity for each in inputs])
+
+
+def _teacher_eer(
+    teacher: Any, head: TeacherHead, valid: Manifest, trials: Trials, data_root: str | Path | None
+) -> float:
+    """EER of the validation trials when every utterance is represented by its matched input.
+
+    Trials with an utterance that has none are left out.
+    """
+    bank = embed_inputs(MODALITIES[teacher.modality].inputs(valid, data_root), teacher)
     with torch.no_grad():
-        t = head(torch.from_numpy(teacher.embed(list(inputs.values())))).numpy()
-    places = {speaker: i for i, speaker in enumerate(inputs)}
-    vectors = t[[places[utterance.spk_id] for utterance in valid]]
-    scores, _ = cosine_scores(Embeddings([utterance.id for utterance in valid], vectors), trials)
-    # Equal texts must tie exactly, whatever the rounding of a dot product.
+        t = head(torch.from_numpy(bank.embeddings)).numpy()
+    rows, _ = bank.match(valid)
+    ids = [utterance.id for utterance, row in zip(valid, rows, strict=True) if row != UNMATCHED]
+    scores, _ = cosine_scores(Embeddings(ids, t[rows[rows != UNMATCHED]]), trials)
+    # Equal inputs must tie exactly, whatever the rounding of a dot product.
     return eer(np.round(scores.scores, 5), scores.known_labels())[0]
+
+
+MODALITIES = {
+    "text": Modality(lambda manifest, data_root: text_inputs(manifest), _fit_to_texts, "text"),
+    "face": Modality(face_inputs, _fit_to_faces, "picture"),
+}
+"""A teacher's attribute `modality` names one of them."""

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.progress import track
+from cmd_speaker.teachers.weights import weights_checksum
 
 PAD, UNKNOWN, MASK = 0, 1, 2
 
@@ -36,6 +37,8 @@ class SmallTextTeacher:
     averaged over the tokens. It sees no identity: that is the head's part in stage 1 [ours].
     `seed` decides the weights; the global random state is left as it was.
     """
+
+    modality = "text"
 
     def __init__(
         self,
@@ -76,10 +79,7 @@ class SmallTextTeacher:
     def identity(self) -> str:
         assert self.encoder is not None, "fit first"
         assert self.tokenizer is not None
-        digest = hashlib.sha256(self.tokenizer.serialized_model_proto())
-        for name, tensor in sorted(self.encoder.state_dict().items()):
-            digest.update(name.encode() + tensor.numpy().tobytes())
-        return digest.hexdigest()
+        return weights_checksum(self.encoder, self.tokenizer.serialized_model_proto())
 
     def source(self) -> str:
         numbers = (
@@ -151,6 +151,8 @@ class HuggingFaceTextTeacher:
 
     Only safetensors weights are read and no code of the folder is run. Needs the extra `hf`.
     """
+
+    modality = "text"
 
     def __init__(self, folder: str | Path) -> None:
         try:

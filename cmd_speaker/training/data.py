@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     labels: Tensor
     """Speaker class, int64 [batch]."""
     rows: Tensor
-    """Row of the teacher's bank, -1 where there is none, int64 [batch]."""
+    """Row of each teacher's bank, -1 where there is none, int64 [batch, teachers]."""
 
 
 class DecodedAudio:
@@ -103,7 +103,8 @@ class TrainingCrops(Dataset):
     """Random crops of `seconds`, one an utterance and epoch; shorter utterances are repeated.
 
     A crop's place is drawn from (seed, epoch, index), so neither workers nor a resumed run change it.
-    `audio` is a `DecodedAudio`, or None to read each file when it is needed.
+    `rows` holds each utterance's row of every teacher's bank, int64 [n, teachers]. `audio` is a
+    `DecodedAudio`, or None to read each file when it is needed.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class TrainingCrops(Dataset):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, np.ndarray]:
         if self.audio is not None:
             samples = self.audio[index]
         else:
@@ -138,10 +139,11 @@ class TrainingCrops(Dataset):
             except DataError as error:
                 raise error.at(self.manifest_path, utterance.row) from error
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        return random_crop(samples, self.length, rng), self.labels[index], int(self.rows[index])
+        return random_crop(samples, self.length, rng), self.labels[index], self.rows[index]
 
 
-def collate(items: list[tuple[np.ndarray, int, int]]) -> Batch:
+def collate(items: list[tuple[np.ndarray, int, np.ndarray]]) -> Batch:
     """Items of `TrainingCrops` -> `Batch`."""
     crops, labels, rows = zip(*items, strict=True)
-    return Batch(torch.from_numpy(np.stack(crops)), torch.tensor(labels), torch.tensor(rows))
+    stacked, stacked_rows = (torch.from_numpy(np.stack(part)) for part in (crops, rows))
+    return Batch(stacked, torch.tensor(labels), stacked_rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import speechbrain as sb
@@ -19,8 +20,7 @@ from cmd_speaker.evaluation.trials import Trials
 from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.model import read_utterance
-from cmd_speaker.teachers.bank import UNMATCHED
-from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.training.memory import keep_freed_memory
@@ -32,15 +32,14 @@ def train_student(
     recipe: Recipe,
     train: Manifest,
     valid: tuple[Manifest, Trials] | None = None,
-    targets: TeacherTargets | None = None,
-    rows: np.ndarray | None = None,
+    teachers: Sequence[PreparedTeacher] = (),
 ) -> SpeakerEncoder:
     """Train the recipe's student on `train`; the student of the last epoch, in evaluation mode.
 
-    `valid` gives held-out speakers and their trials. `targets` and `rows` (bank row of each training
-    utterance, [n]) come from stage 1; without them the student learns from audio only.
+    `valid` gives held-out speakers and their trials. `teachers` come from stage 1 (`prepare_teachers`), made
+    for `train`; without any the student learns from audio only.
     """
-    brain, loader = build_brain(recipe, train, valid, targets, rows)
+    brain, loader = build_brain(recipe, train, valid, teachers)
     # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
     bar = sys.stderr.isatty() and not brain.noprogressbar
     brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)
@@ -51,14 +50,13 @@ def build_brain(
     recipe: Recipe,
     train: Manifest,
     valid: tuple[Manifest, Trials] | None,
-    targets: TeacherTargets | None,
-    rows: np.ndarray | None,
+    teachers: Sequence[PreparedTeacher],
 ) -> tuple[SpeakerBrain, torch.utils.data.DataLoader]:
     """The Brain with its modules, checkpointer and loader, ready to fit."""
     hparams = recipe.hparams
     labels = train.label_map()
     write_json(recipe.folder / "labels.json", labels)
-    # The same start for every teacher: what stage 1 drew does not change the student.
+    # The same start under all teachers and none: what stage 1 drew does not change the student.
     seed_everything(hparams["seed"])
     modules = {
         "front_end": hparams["front_end"],
@@ -67,31 +65,35 @@ def build_brain(
             n_classes=len(labels), embedding_size=hparams["student"].embedding_size
         ),
     }
-    if targets is not None:
-        modules["distillation"] = hparams["distillation"]
+    if teachers:
+        modules["distillation"] = nn.ModuleDict({t.name: hparams["distillation"][t.name] for t in teachers})
     brain = SpeakerBrain(
         modules=modules,
         opt_class=hparams["optimizer"],
         hparams=hparams,
         run_opts=recipe.run_opts,
         checkpointer=_checkpointer(recipe, modules),
-        targets=targets,
+        targets={each.name: each.targets for each in teachers},
         validation=_validation(valid),
     )
     if brain.device == "cpu":
         keep_freed_memory()
-    loader = _loader(recipe, brain, train, labels, rows)
+    loader = _loader(recipe, brain, train, labels, teachers)
     brain.loader = loader
     brain.total_steps = hparams["number_of_epochs"] * math.ceil(len(loader) / brain.grad_accumulation_factor)
     return brain, loader
 
 
 def _loader(
-    recipe: Recipe, brain: SpeakerBrain, train: Manifest, labels: dict[str, int], rows: np.ndarray | None
+    recipe: Recipe,
+    brain: SpeakerBrain,
+    train: Manifest,
+    labels: dict[str, int],
+    teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    if rows is None:
-        rows = np.full(len(train), UNMATCHED)
+    # Reshaped, because without a teacher there is nothing to stack.
+    rows = np.array([each.rows for each in teachers], dtype=np.int64).reshape(-1, len(train)).T
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
     crops = TrainingCrops(train, labels, rows, hparams["crop_seconds"], hparams["seed"], audio)

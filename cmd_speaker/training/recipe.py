@@ -9,7 +9,7 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import StringIO
@@ -23,6 +23,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
 from speechbrain.utils.train_logger import TrainLogger
+from torch import nn
 
 from cmd_speaker.audio import MIN_SECONDS
 from cmd_speaker.encoder import check_device
@@ -30,15 +31,17 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.files import file_checksum, write_json
 from cmd_speaker.students import STUDENTS
+from cmd_speaker.teachers.stage1 import MODALITIES
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, read_options, scalar, suggest, top_level
 
 REQUIRED_KEYS = {
-    "seed", "data_folder", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end",
-    "student", "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
-    "validation_speakers", "teacher", "distillation", "permute_teacher", "rebuild_bank", "embedding_size",
+    "seed", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end", "student",
+    "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
 }  # fmt: skip
 OPTIONAL_KEYS = {"cache_folder", "num_workers", "wav_augment", "feature_augment"}
+TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
+"""Required where one of them is there."""
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "num_workers", "rebuild_bank", "train_logger",
     "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device", "param_file", "log_config",
@@ -55,7 +58,14 @@ LEAST: dict[str, tuple[Any, float]] = {
 OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "front_end": (lambda value: type(value) in FRONT_ENDS.values(), "one of cmd_speaker.features.FRONT_ENDS"),
     "student": (lambda value: type(value) in STUDENTS.values(), "one of cmd_speaker.students.STUDENTS"),
-    "distillation": (lambda value: isinstance(value, Distillation), "a Distillation"),
+    "teachers": (
+        lambda value: _are(value, lambda each: each.modality in MODALITIES),
+        "a teacher for each name",
+    ),
+    "distillation": (
+        lambda value: _are(value, lambda each: isinstance(each, Distillation)),
+        "a Distillation for each teacher",
+    ),
     "identity": (callable, "!name: of a classifier"),
     "optimizer": (callable, "!name: of an optimizer"),
     "lr_schedule": (callable, "a schedule"),
@@ -65,7 +75,16 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
 }
 """What a key must hold, and its name in words."""
-PACKAGES = ("cmd-speaker", "torch", "torchaudio", "speechbrain", "numpy", "sentencepiece", "soundfile")
+PACKAGES = (
+    "cmd-speaker",
+    "torch",
+    "torchaudio",
+    "speechbrain",
+    "numpy",
+    "sentencepiece",
+    "soundfile",
+    "pillow",
+)
 
 
 @dataclass
@@ -102,11 +121,12 @@ class Recipe:
         write_json(self.folder / "run.json", run)
 
 
-def open_recipe(argv: Sequence[str]) -> Recipe:
+def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     """Open `HPARAMS.yaml [--key value ...]` as SpeechBrain's recipes do, and make the run's folder.
 
-    The random state is seeded before anything is built. Raises `UsageError` for a wrong option and
-    `DataError` for a wrong YAML, naming its line.
+    `own_keys` are the keys that the recipe's `train.py` reads itself; all of them must be there. The random
+    state is seeded before anything is built. Raises `UsageError` for a wrong option and `DataError` for a
+    wrong YAML, naming its line.
     """
     if not argv or not Path(argv[0]).is_file():
         raise DataError(
@@ -114,7 +134,7 @@ def open_recipe(argv: Sequence[str]) -> Recipe:
         )
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
-    _check_keys(path)
+    _check_keys(path, set(own_keys))
     text = path.read_text(encoding="utf-8")
     try:
         resolved = resolve_references(StringIO(text), overrides).getvalue()
@@ -134,12 +154,13 @@ def open_recipe(argv: Sequence[str]) -> Recipe:
     return Recipe(path, hparams, run_opts, folder)
 
 
-def _check_keys(path: Path) -> None:
+def _check_keys(path: Path, own_keys: set[str]) -> None:
     """Every key must be one that recipes read, or be used by another key of the file; none may be missing."""
     nodes = top_level(path)
     lines = [line.partition(" #")[0] for line in path.read_text(encoding="utf-8").split("\n")]
     used = set(re.findall(r"<(\w+)", "\n".join(line for line in lines if not line.startswith("#"))))
-    read = REQUIRED_KEYS | OPTIONAL_KEYS | RUN_OPTIONS
+    required = REQUIRED_KEYS | own_keys | (TEACHER_KEYS if TEACHER_KEYS & nodes.keys() else set())
+    read = required | OPTIONAL_KEYS | TEACHER_KEYS | RUN_OPTIONS
     for key, (row, _) in nodes.items():
         if key not in read | used and not key.startswith("__"):
             raise DataError(
@@ -147,7 +168,7 @@ def _check_keys(path: Path) -> None:
                 expected="a key that recipes read or another key refers to", found=key,
                 fix="Correct its spelling or remove it",
             )  # fmt: skip
-    if missing := sorted(REQUIRED_KEYS - nodes.keys()):
+    if missing := sorted(required - nodes.keys()):
         raise DataError("the recipe lacks keys", file=path, expected=", ".join(missing), found="none of them")
 
 
@@ -171,12 +192,27 @@ def _check_objects(hparams: dict[str, Any]) -> None:
     for key, (is_right, expected) in OBJECTS.items():
         if key in hparams and not is_right(hparams[key]):
             raise TypeError(f"{key}: expected {expected}, found {hparams[key]!r}")
+    _check_names(hparams.get("teachers", {}), hparams.get("distillation", {}))
     for key, value in hparams.items():
         if isinstance(value, functools.partial):  # `!name:` only notes its arguments
             try:
                 inspect.signature(value.func).bind_partial(**value.keywords)
             except TypeError as error:
                 raise TypeError(f"{key}: {error}") from error
+
+
+def _are(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    """Whether `value` is a mapping with right values only."""
+    return isinstance(value, dict) and all(is_right(each) for each in value.values())
+
+
+def _check_names(teachers: Mapping[str, Any], distillation: Mapping[str, Any]) -> None:
+    """Each teacher needs its terms; its name becomes a folder, a module and part of what is logged."""
+    if teachers.keys() != distillation.keys():
+        raise TypeError(f"distillation: expected {', '.join(teachers)}, found {', '.join(distillation)}")
+    for name in teachers:
+        if not str(name).isidentifier() or hasattr(nn.ModuleDict, str(name)):
+            raise TypeError(f"teachers: expected names like 'text' or 'face', found '{name}'")
 
 
 def _reason(error: Exception) -> str:

@@ -13,14 +13,14 @@ from cmd_speaker.evaluation.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import evaluate_student
-from cmd_speaker.teachers.stage1 import describe, prepare_text_teacher
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import open_recipe
+from cmd_speaker.training.teachers import prepare_teachers
 from data_prep.speechocean762 import prepare
 
 
 def main(argv: list[str]) -> None:
-    recipe = open_recipe(argv)
+    recipe = open_recipe(argv, own_keys={"data_folder", "validation_speakers"})
     hparams, folder = recipe.hparams, recipe.folder
 
     corpus = prepare(hparams["data_folder"], folder / "manifests", hparams["validation_speakers"])
@@ -34,19 +34,8 @@ def main(argv: list[str]) -> None:
     lists = (corpus.train, corpus.valid, corpus.valid_trials, corpus.test, corpus.test_trials)
     recipe.add_checksums(*(path for path in lists if path))
 
-    targets = rows = None
-    if hparams["distillation"].terms:
-        targets, rows, report = prepare_text_teacher(
-            hparams["teacher"], folder / "teacher", train, hparams["embedding_size"], valid=valid,
-            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
-        )  # fmt: skip
-        recipe.add_checksums(folder / "teacher" / "targets.safetensors")
-        print(describe(report))
-        if hparams["permute_teacher"]:
-            targets = targets.permuted(hparams["seed"])
-            print("Control: every speaker is given another speaker's teacher.")
-
-    encoder = train_student(recipe, train, valid, targets, rows)
+    teachers = prepare_teachers(recipe, train, valid)
+    encoder = train_student(recipe, train, valid, teachers)
 
     model = SpeakerModel(encoder)
     model.save(folder / "model", recipe.provenance())

@@ -1,0 +1,130 @@
+"""Pictures for a teacher: which the manifest names, whose they are, and their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.files import file_checksum
+from cmd_speaker.manifest import Manifest, Utterance, resolve
+from cmd_speaker.progress import track
+from cmd_speaker.teachers.bank import TeacherInput, key_of
+
+EXTENSIONS = (".jpeg", ".jpg", ".png")
+
+
+def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
+    """The pictures of the column `face`, each value of which is a picture or a folder of pictures.
+
+    A value may begin with `$data_root`; empty: no face. What one utterance alone names is that utterance's,
+    what several of one session name the session's, what other utterances of one speaker name the identity's.
+    Inputs are in the order in which the manifest first names them, a folder's sorted by name.
+
+    Raises `DataError` (a picture of two speakers, no face at all) or `DataErrors` (every missing or unreadable
+    picture and every folder without one, each with its first row).
+    """
+    users: dict[Path, list[Utterance]] = {}
+    for utterance, value in zip(manifest, manifest.column("face"), strict=True):
+        if value:
+            place = resolve(value, data_root, manifest.path, utterance.row)
+            users.setdefault(place, []).append(utterance)
+    if not users:
+        raise DataError(
+            "no utterance has a face for the teacher", file=manifest.path, fix="Fill the column 'face'"
+        )
+    inputs: list[TeacherInput] = []
+    errors = []
+    for place, utterances in users.items():
+        _refuse_two_speakers(manifest, place, utterances)
+        level, first = _level(utterances), utterances[0]
+        session = "" if level == "identity" else first.fields.get("session", "")
+        try:
+            inputs += [
+                TeacherInput(level, key_of(first, level), first.spk_id, session, checksum, str(path))
+                for path, checksum in _pictures(place)
+            ]
+        except DataError as error:
+            errors.append(error.at(manifest.path, first.row))
+    if errors:
+        raise DataErrors(f"{manifest.path}: {len(errors)} of {len(users)} faces cannot be used", errors)
+    return inputs
+
+
+def read_pictures(paths: Sequence[str | Path], pixels: int) -> np.ndarray:
+    """Pictures as uint8 [n, 3, pixels, pixels], red, green and blue; raises `DataErrors` naming every bad one."""
+    with ThreadPoolExecutor() as pool:
+        reading = pool.map(lambda path: _read_or_error(path, pixels), paths)
+        read = list(track(reading, "Reading pictures", len(paths)))
+    if errors := [each for each in read if isinstance(each, DataError)]:
+        raise DataErrors(f"{len(errors)} of {len(paths)} pictures cannot be read", errors)
+    return np.stack([each for each in read if isinstance(each, np.ndarray)])
+
+
+def read_picture(path: str | Path, pixels: int) -> np.ndarray:
+    """One picture, upright, brought to `pixels` by `pixels`: uint8 [3, pixels, pixels].
+
+    Raises `DataError` naming the file where Pillow cannot decode it.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            resized = upright.resize((pixels, pixels), Image.Resampling.BILINEAR)
+    # Pillow's decoders raise SyntaxError for broken PNG files.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            "not readable as a picture", file=path, expected="a JPEG or PNG file", found=str(error),
+            fix="Copy it again, or remove it",
+        ) from error  # fmt: skip
+    return np.asarray(resized).transpose(2, 0, 1)
+
+
+def _read_or_error(path: str | Path, pixels: int) -> np.ndarray | DataError:
+    try:
+        return read_picture(path, pixels)
+    except DataError as error:
+        return error
+
+
+def _level(utterances: Sequence[Utterance]) -> str:
+    """The level of a value that these utterances of one speaker name; no session is no session in common."""
+    sessions = {utterance.fields.get("session", "") for utterance in utterances}
+    if len(utterances) == 1:
+        return "utterance"
+    return "session" if len(sessions) == 1 and sessions != {""} else "identity"
+
+
+def _refuse_two_speakers(manifest: Manifest, place: Path, utterances: Sequence[Utterance]) -> None:
+    first = utterances[0]
+    other = next((utterance for utterance in utterances if utterance.spk_id != first.spk_id), None)
+    if other is not None:
+        raise DataError(
+            f"the face '{place}' belongs to two speakers", file=manifest.path, row=other.row,
+            expected=f"speaker '{first.spk_id}' only, as in row {first.row}", found=f"speaker '{other.spk_id}'",
+            fix="Give each speaker pictures of their own",
+        )  # fmt: skip
+
+
+def _pictures(place: Path) -> list[tuple[Path, str]]:
+    """A picture, or all of a folder, sorted, each with its checksum; raises `DataError` where there is none."""
+    try:
+        found = sorted(place.iterdir()) if place.is_dir() else [place]
+        found = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
+        pictures = [(path, file_checksum(path)) for path in found]
+    except OSError as error:
+        raise DataError(
+            "the face cannot be read", file=place, expected="a readable picture or folder",
+            found=error.strerror, fix="Copy it again, or change its permissions",
+        ) from error  # fmt: skip
+    if not pictures:
+        kind = "a folder without pictures" if place.is_dir() else "no such picture"
+        raise DataError(
+            "no picture of a face", file=place, expected=f"{', '.join(EXTENSIONS)} or a folder of them",
+            found="another kind of file" if place.is_file() else kind,
+            fix="Correct the column 'face', or leave it empty where there is no face",
+        )  # fmt: skip
+    return pictures

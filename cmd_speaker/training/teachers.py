@@ -1,0 +1,39 @@
+"""The teachers of a run: those with something to teach are prepared, described and, for the control, permuted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.manifest import Manifest
+from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
+from cmd_speaker.training.recipe import Recipe
+
+
+def prepare_teachers(
+    recipe: Recipe,
+    train: Manifest,
+    valid: tuple[Manifest, Trials] | None = None,
+    data_root: str | Path | None = None,
+) -> list[PreparedTeacher]:
+    """Stage 1 of every teacher of the recipe that has an active term, in `RUN/teachers/NAME`.
+
+    Says what each can know. `valid` is held-out speakers and their trials; `data_root` stands for
+    `$data_root` in the manifests' paths.
+    """
+    hparams, prepared = recipe.hparams, []
+    for name, teacher in hparams.get("teachers", {}).items():
+        if not hparams["distillation"][name].terms:
+            continue
+        folder = recipe.folder / "teachers" / name
+        found = prepare_teacher(
+            name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
+            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
+        )  # fmt: skip
+        recipe.add_checksums(folder / "targets.safetensors")
+        print(describe(found))
+        prepared.append(found)
+    if prepared and hparams["permute_teacher"]:
+        print("Control: every speaker is given another speaker's teacher.")
+        return [each.permuted(hparams["seed"]) for each in prepared]
+    return prepared
