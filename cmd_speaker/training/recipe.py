@@ -39,11 +39,14 @@ REQUIRED_KEYS = {
     "seed", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end", "student",
     "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
 }  # fmt: skip
-OPTIONAL_KEYS = {"cache_folder", "num_workers", "wav_augment", "feature_augment"}
+SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
+"""Folders that the variants of one recipe have in common."""
+OPTIONAL_KEYS = {"cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment"}
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
 NOT_DECISIVE = {
-    "data_folder", "output_folder", "cache_folder", "num_workers", "rebuild_bank", "train_logger",
+    "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers", "rebuild_bank",
+    "train_logger",
     "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device", "param_file", "log_config",
     "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
@@ -95,6 +98,15 @@ class Recipe:
     hparams: dict[str, Any]
     run_opts: RunOptions
     folder: Path
+    argv: Sequence[str]
+    own_keys: Collection[str] = ()
+
+    def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
+        """The same recipe with other `values`, as a run of its own in `RUN/NAME` that shares what runs may share."""
+        shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
+        changed = {**shared, **values, "output_folder": self.folder / name}
+        more = [str(part) for key, value in changed.items() for part in (f"--{key}", value)]
+        return open_recipe([*self.argv, *more], self.own_keys)
 
     @property
     def command(self) -> str:
@@ -110,7 +122,10 @@ class Recipe:
         """Note the SHA-256 of manifests and lists; refuse to resume when one has changed."""
         run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         for path in paths:
-            name, found = str(path.relative_to(self.folder)), file_checksum(path)
+            # Of files that runs share, no path of this machine.
+            own = path.is_relative_to(self.folder)
+            name = str(path.relative_to(self.folder)) if own else "/".join(path.parts[-2:])
+            found = file_checksum(path)
             known = run["checksums"].setdefault(name, found)
             if known != found:
                 raise DataError(
@@ -151,7 +166,7 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
     _begin_run(folder, path, resolved, argv, run_opts)
-    return Recipe(path, hparams, run_opts, folder)
+    return Recipe(path, hparams, run_opts, folder, argv, own_keys)
 
 
 def _check_keys(path: Path, own_keys: set[str]) -> None:

@@ -16,7 +16,7 @@ def prepare_teachers(
     valid: tuple[Manifest, Trials] | None = None,
     data_root: str | Path | None = None,
 ) -> list[PreparedTeacher]:
-    """Stage 1 of every teacher of the recipe that has an active term, in `RUN/teachers/NAME`.
+    """Stage 1 of every teacher of the recipe that has an active term, in `teacher_folder`/NAME (or RUN/teachers/NAME).
 
     Says what each can know. `valid` is held-out speakers and their trials; `data_root` stands for
     `$data_root` in the manifests' paths.
@@ -25,7 +25,7 @@ def prepare_teachers(
     for name, teacher in hparams.get("teachers", {}).items():
         if not hparams["distillation"][name].terms:
             continue
-        folder = recipe.folder / "teachers" / name
+        folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
         found = prepare_teacher(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
     for name, values in chosen.items():
         print(f"\nStudent '{name}'", flush=True)
-        train_one(recipe.variant(name, values, OWN_KEYS), corpus)
+        train_one(recipe.variant(name, values), corpus)
     print(f"\n{compare_students({name: folder / name for name in chosen}, test, folder)}")
     print(f"\n{time.monotonic() - begin:.0f} s. The picture is {folder / 'results.png'}, the models are STUDENT/model there.")
 
