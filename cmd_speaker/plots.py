@@ -60,7 +60,9 @@ def _draw_row(left: Axes, right: Axes, place: int, row: Row) -> None:
     if len(eers) > 1:
         left.plot(100 * row.eer, place, "|", color="black", markersize=16)
     elif only.eer_low is not None and only.eer_high is not None:
-        left.plot([100 * only.eer_low, 100 * only.eer_high], [place, place], color="C0", linewidth=3, alpha=0.5)
+        left.plot(
+            [100 * only.eer_low, 100 * only.eer_high], [place, place], color="C0", linewidth=3, alpha=0.5
+        )
     if row.difference is not None:
         difference = row.difference.eer
         bounds = [100 * difference.interval.low, 100 * difference.interval.high]

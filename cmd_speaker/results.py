@@ -65,7 +65,7 @@ def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder
 
 
 def compare_students(runs: Mapping[str, Path], test: Manifest, folder: str | Path) -> str:
-    """The table of several evaluated students, the first of them the baseline, on the trials that all were scored on.
+    """The table of several evaluated students on the trials they were scored on; the first is the baseline.
 
     `runs` maps a name to the folder that `evaluate_student` wrote. Writes `results.json` (fractions, not percent)
     and `results.png` below `folder`.

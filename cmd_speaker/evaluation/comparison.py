@@ -15,7 +15,7 @@ HEADER = ("system", "EER %", "minDCF(0.05)", "EER - {baseline}, points [95 %]", 
 
 @dataclass(frozen=True)
 class Row:
-    """One system: a summary of each run (seed), and the paired difference from the baseline, averaged over runs."""
+    """One system: a summary of each run (seed), and the paired difference from the baseline over all runs."""
 
     name: str
     runs: Sequence[Summary]
@@ -56,7 +56,11 @@ class Row:
 
 
 def compare(
-    systems: Mapping[str, Sequence[Scores]], utt2spk: Mapping[str, str], *, seed: int = 0, replicates: int = 1000
+    systems: Mapping[str, Sequence[Scores]],
+    utt2spk: Mapping[str, str],
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
 ) -> list[Row]:
     """A row for each system (name -> scores of its runs, all on one trial list); the first is the baseline.
 
@@ -82,7 +86,10 @@ def table(rows: Sequence[Row]) -> str:
     header = [cell.format(baseline=rows[0].name) for cell in HEADER]
     cells = [header, *(row.cells() for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
     return "\n".join([lines[0], "-" * sum((*widths, 2 * len(widths) - 2)), *lines[1:]])
 
 

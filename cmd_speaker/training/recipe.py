@@ -45,10 +45,9 @@ OPTIONAL_KEYS = {"cache_folder", "teacher_folder", "num_workers", "wav_augment",
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
 NOT_DECISIVE = {
-    "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers", "rebuild_bank",
-    "train_logger",
-    "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device", "param_file", "log_config",
-    "tqdm_colored_bar", "tqdm_barcolor",
+    "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
+    "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
+    "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
 LEAST: dict[str, tuple[Any, float]] = {
@@ -102,7 +101,7 @@ class Recipe:
     own_keys: Collection[str] = ()
 
     def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
-        """The same recipe with other `values`, as a run of its own in `RUN/NAME` that shares what runs may share."""
+        """The same recipe with other `values`: a run of its own in `RUN/NAME`, sharing the folders `SHARED_KEYS`."""
         shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
         changed = {**shared, **values, "output_folder": self.folder / name}
         more = [str(part) for key, value in changed.items() for part in (f"--{key}", value)]

@@ -16,10 +16,10 @@ def prepare_teachers(
     valid: tuple[Manifest, Trials] | None = None,
     data_root: str | Path | None = None,
 ) -> list[PreparedTeacher]:
-    """Stage 1 of every teacher of the recipe that has an active term, in `teacher_folder`/NAME (or RUN/teachers/NAME).
+    """Stage 1 of every teacher of the recipe that has an active term, in a folder NAME of its own.
 
-    Says what each can know. `valid` is held-out speakers and their trials; `data_root` stands for
-    `$data_root` in the manifests' paths.
+    These lie in the recipe's `teacher_folder`, or else in `RUN/teachers`. Says what each can know. `valid` is
+    held-out speakers and their trials; `data_root` stands for `$data_root` in the manifests' paths.
     """
     hparams, prepared = recipe.hparams, []
     for name, teacher in hparams.get("teachers", {}).items():

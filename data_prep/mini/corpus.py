@@ -157,7 +157,11 @@ def _draw_sentences(speaker: Speaker, part: str, rng: np.random.Generator) -> li
         day = rng.standard_normal(3)
         for _ in range(UTTERANCES[part]):
             pitch, rate, intonation = day + 0.4 * rng.standard_normal(3)
-            values = (speaker.pitch + 4 * pitch, speaker.rate * (1 + 0.06 * rate), speaker.range + 8 * intonation)
+            values = (
+                speaker.pitch + 4 * pitch,
+                speaker.rate * (1 + 0.06 * rate),
+                speaker.range + 8 * intonation,
+            )
             limits = ((0, 99), (80, 300), (0, 99))
             said = [round(np.clip(value, *ends)) for value, ends in zip(values, limits, strict=True)]
             sentences.append(Sentence(draw_sentence(rng), *said))

@@ -14,11 +14,12 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
         "female": ("Andrea", "aunty", "belinda", "f1", "f3", "shelby", "steph", "steph2", "steph3"),
         "male": (
-            "adam", "Andy", "AnxiousAndy", "benjamin", "croak", "david", "Denis", "Diogo", "edward2", "Gene", "Gene2",
-            "grandpa", "gustave", "Henrique", "Hugo", "iven", "iven3", "kaukovalta", "klatt3", "klatt4", "klatt5",
-            "klatt6", "Lee", "m3", "m4", "m5", "m6", "m7", "marcelo", "Mario", "max", "Michael", "michel", "miguel",
-            "Mike", "mike2", "paul", "quincy", "Reed", "RicishayMax", "rob", "robert", "robosoft", "robosoft2",
-            "robosoft3", "robosoft4", "sandro", "UniRobot", "victor",
+            "adam", "Andy", "AnxiousAndy", "benjamin", "croak", "david", "Denis", "Diogo", "edward2",
+            "Gene", "Gene2", "grandpa", "gustave", "Henrique", "Hugo", "iven", "iven3", "kaukovalta",
+            "klatt3", "klatt4", "klatt5", "klatt6", "Lee", "m3", "m4", "m5", "m6", "m7", "marcelo",
+            "Mario", "max", "Michael", "michel", "miguel", "Mike", "mike2", "paul", "quincy", "Reed",
+            "RicishayMax", "rob", "robert", "robosoft", "robosoft2", "robosoft3", "robosoft4", "sandro",
+            "UniRobot", "victor",
         ),
     },
     "valid": {
@@ -37,6 +38,10 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 """espeak-ng's voice variants by part and sex. Variants that sound almost alike (root mean square difference of
 their long-term spectra under 3.6 dB, chained) are all in one part; whispering and freak voices are left out."""
 FIRST_ID = {"train": 10001, "valid": 20001, "test": 30001}
+BUILDS = ("small and slight", "rather small", "of middle height", "rather tall", "tall and heavy")
+TEMPERS = ("very calm", "calm", "even-tempered", "lively", "very lively")
+PITCHES = ("a very deep", "a deep", "a medium", "a high", "a very high")
+PACES = ("very slowly", "slowly", "at a medium pace", "fast", "very fast")
 DECADES = {1: "teens", 2: "twenties", 3: "thirties", 4: "forties", 5: "fifties", 6: "sixties", 7: "seventies"}
 
 
@@ -92,10 +97,8 @@ def describe(speaker: Speaker) -> str:
     """A speaker in plain English, as a listener who sees them would: attributes only, never a name."""
     woman = speaker.sex == "female"
     decade = DECADES[int(speaker.age) // 10]
-    build = _word(speaker.size, ("small and slight", "rather small", "of middle height", "rather tall", "tall and heavy"))
-    temper = _word(speaker.energy, ("very calm", "calm", "even-tempered", "lively", "very lively"))
-    pitch = _word((speaker.pitch - 50) / 25, ("a very deep", "a deep", "a medium", "a high", "a very high"))
-    pace = _word((speaker.rate - 170) / 40, ("very slowly", "slowly", "at a medium pace", "fast", "very fast"))
+    build, temper = _word(speaker.size, BUILDS), _word(speaker.energy, TEMPERS)
+    pitch, pace = _word((speaker.pitch - 50) / 25, PITCHES), _word((speaker.rate - 170) / 40, PACES)
     kind, their, they = ("woman", "her", "She") if woman else ("man", "his", "He")
     return (
         f"A {kind} in {their} {decade}, {build} and {temper}. "

@@ -2,10 +2,10 @@
 
     python synthesiser.py < REQUEST > SAMPLES
 
-REQUEST: {"language": "en-us", "variant": "f3", "sentences": [{"text", "pitch", "rate", "range"}, ...]}, pitch and range 0 to
-99, rate in words a minute. SAMPLES: for each sentence its number of samples (uint32), then the samples (int16),
-at `SAMPLE_RATE`, all in the machine's byte order. Needs nothing but `espeakng-loader`, which brings library and voices
-(GPL-3: this file is run, never imported).
+REQUEST: {"language": "en-us", "variant": "f3", "sentences": [{"text", "pitch", "rate", "range"}, ...]},
+pitch and range 0 to 99, rate in words a minute. SAMPLES: for each sentence its number of samples (uint32),
+then the samples (int16), at `SAMPLE_RATE`, all in the machine's byte order. Needs nothing but
+`espeakng-loader`, which brings library and voices (GPL-3: this file is run, never imported).
 
 espeak-ng carries state from one sentence to the next, so only a new process with a fixed seed says the same
 sentences in the same bits.

@@ -41,9 +41,8 @@ def speak(variant: str, tract: float, sentences: Sequence[Sentence]) -> list[np.
         # Stretching by `tract` slows speech down, which the rate makes up for.
         "sentences": [{**vars(s), "rate": round(s.rate * tract)} for s in sentences],
     }
-    done = subprocess.run(
-        [sys.executable, "-I", str(SYNTHESISER)], input=json.dumps(request).encode(), capture_output=True, check=False
-    )  # fmt: skip
+    command = [sys.executable, "-I", str(SYNTHESISER)]
+    done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         missing = "espeakng_loader" in reason[-1]

@@ -40,7 +40,8 @@ def main(argv: list[str]) -> None:
         print(f"\nStudent '{name}'", flush=True)
         train_one(recipe.variant(name, values), corpus)
     print(f"\n{compare_students({name: folder / name for name in chosen}, test, folder)}")
-    print(f"\n{time.monotonic() - begin:.0f} s. The picture is {folder / 'results.png'}, the models are STUDENT/model there.")
+    seconds = time.monotonic() - begin
+    print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
 
 
 def chosen_students(students: dict[str, dict[str, Any]], names: str) -> dict[str, dict[str, Any]]:

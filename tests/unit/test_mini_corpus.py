@@ -92,7 +92,7 @@ def test_what_is_there_is_used_again_and_another_corpus_is_refused(made, tmp_pat
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     assert prepare(root, DESIGN) == files
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
-    with pytest.raises(DataError, match="another corpus.*'seed': 9"):
+    with pytest.raises(DataError, match=r"another corpus.*'seed': 9"):
         prepare(root, dataclasses.replace(DESIGN, seed=9))
     (tmp_path / "theses.txt").write_text("not to be overwritten")
     with pytest.raises(DataError, match=r"no corpus\.json"):
