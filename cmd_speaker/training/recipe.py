@@ -101,7 +101,7 @@ class Recipe:
     own_keys: Collection[str] = ()
 
     def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
-        """The same recipe with other `values`: a run of its own in `RUN/NAME`, sharing the folders `SHARED_KEYS`."""
+        """The same recipe with other `values`: a run in `RUN/NAME` that shares the folders `SHARED_KEYS`."""
         shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
         changed = {**shared, **values, "output_folder": self.folder / name}
         more = [str(part) for key, value in changed.items() for part in (f"--{key}", value)]
