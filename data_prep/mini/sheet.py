@@ -26,13 +26,13 @@ def draw_sheet(manifest: Manifest, data_root: str | Path, path: str | Path) -> N
         by_speaker.setdefault(utterance.spk_id, []).append(utterance)
     places = np.linspace(0, len(by_speaker) - 1, min(SPEAKERS, len(by_speaker))).round().astype(int)
     chosen = [list(by_speaker.values())[place] for place in places]
-    figure = Figure(figsize=(14, 1.9 * len(chosen)), layout="constrained")
+    figure = Figure(figsize=(14, 1.5 * len(chosen)), layout="constrained")
     grid = figure.subplots(
-        len(chosen), 1 + FACES + VOICES, squeeze=False, width_ratios=[1.9, *[1] * FACES, *[1.9] * VOICES]
+        len(chosen), 1 + FACES + VOICES, squeeze=False, width_ratios=[1.6, *[1] * FACES, *[1.3] * VOICES]
     )
     for row, utterances in zip(grid, chosen, strict=True):
         sessions = list({u.fields["session"]: u for u in utterances}.values())
-        row[0].text(0, 0.5, textwrap.fill(utterances[0].fields["text"], 30), va="center", fontsize=9)
+        row[0].text(0, 0.5, textwrap.fill(utterances[0].fields["text"], 27), va="center", fontsize=9)
         pictures = [p for u in sessions[:3] for p in _pictures(u, data_root)[:2]]
         for axes, picture in zip(row[1 : 1 + FACES], pictures, strict=False):
             axes.imshow(matplotlib.image.imread(picture))

@@ -1,0 +1,97 @@
+"""What the teachers bring on Mini: every student of the recipe with several seeds, one table and one picture.
+
+    python benchmarks/mini.py --out DIR [--seeds 1 2 3] [--KEY VALUE ...]
+
+Runs the recipe with `--train all` once a seed, all on one corpus (resumed where it was broken off; other
+options are passed on), then compares the students on the test trials: EER of each
+seed, and the difference from audio only with a 95 % interval over speakers, paired by trial and seed. Also
+written to DIR: results.md, results.json and results.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cmd_speaker.evaluation.comparison import Row, compare, markdown
+from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
+from cmd_speaker.files import write_json
+from cmd_speaker.plots import draw_comparison
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Mini"
+LOGGED = {
+    "valid eer": "validation EER",
+    "text.feature_active": "text outside m",
+    "face.feature_active": "face outside m",
+}
+"""What the last epoch of a student's log says, and what it is called in the table."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--train", default="all", help="the students, separated by blanks, or all")
+    options, more = parser.parse_known_args()
+    for seed in options.seeds:
+        train(options, seed, more)
+    first = options.out / f"seed_{options.seeds[0]}"
+    students = [
+        path.parent.name for path in sorted(first.glob("*/scores.txt"), key=lambda path: path.stat().st_mtime)
+    ]
+    runs = {name: [options.out / f"seed_{seed}" / name for seed in options.seeds] for name in students}
+    scores = {name: [load_scores(run / "scores.txt") for run in folders] for name, folders in runs.items()}
+    rows = compare(scores, load_utt2spk(options.out / "corpus" / "manifests" / "test.csv"))
+    text = f"{markdown(rows)}\n\n{logged(runs)}\n"
+    print(text)
+    (options.out / "results.md").write_text(text, encoding="utf-8")
+    write_json(options.out / "results.json", {row.name: row.as_dict() for row in rows})
+    draw_comparison([(describe(rows), rows)], options.out / "results.png")
+
+
+def train(out: Path, seed: int, more: Sequence[str]) -> None:
+    """All students with one seed, in a process of its own whose output goes to DIR/seed_SEED.log."""
+    out.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable,
+        str(RECIPE / "train.py"),
+        str(RECIPE / "hparams" / "mini.yaml"),
+        "--train",
+        "all",
+    ]
+    command += ["--seed", str(seed), "--output_folder", str(out / f"seed_{seed}")]
+    command += ["--data_folder", str(out / "corpus"), "--cache_folder", str(out / "cache"), *more]
+    begin = time.perf_counter()
+    with (out / f"seed_{seed}.log").open("w") as log:
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
+    print(f"seed {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+
+
+def describe(rows: Sequence[Row]) -> str:
+    first = rows[0].runs[0]
+    return f"Mini: {first.speakers} test speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
+
+
+def logged(runs: Mapping[str, Sequence[Path]]) -> str:
+    """A table of `LOGGED` in the last epoch, mean over the seeds."""
+    lines = [f"| student | {' | '.join(LOGGED.values())} |", "|---" * (1 + len(LOGGED)) + "|"]
+    for name, folders in runs.items():
+        cells = []
+        for figure in LOGGED:
+            last = [(run / "train_log.txt").read_text(encoding="utf-8").splitlines()[-1] for run in folders]
+            found = [re.search(rf"{re.escape(figure)}: ([-+.\de]+)", line) for line in last]
+            values = [float(match[1]) for match in found if match]
+            cells.append(f"{sum(values) / len(values):.3f}" if values else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
