@@ -22,7 +22,7 @@ from cmd_speaker.training.fit import build_brain
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from data_prep.speechocean762 import prepare
-from tests.training import arguments, text_and_face
+from tests.training import OWN_KEYS, arguments, text_and_face
 
 EVERYTHING_ON = {
     "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
@@ -224,7 +224,7 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
         tiny_speechocean(), tmp_path / "run", hparams, classifier_weight=0.5, feature_weight=2, margin=0.3,
         face_weight=3, spec_augment=False,
     )  # fmt: skip
-    recipe = open_recipe(options, own_keys={"data_folder", "validation_speakers"})
+    recipe = open_recipe(options, OWN_KEYS)
     corpus = prepare(recipe.hparams["data_folder"], tmp_path / "manifests", 2)
     train_set = load_manifest(corpus.train, recipe.hparams["data_folder"])
     rows, face_rows = np.arange(16) % 4, np.arange(16) % 5 - 1
