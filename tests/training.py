@@ -2,17 +2,74 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from tests.teachers import draw_face
+
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "SpeechOcean762"
 HPARAMS = RECIPE / "hparams" / "text_teacher.yaml"
+OWN_KEYS = {"data_folder", "validation_speakers"}
+"""Those that the recipe's train.py reads itself."""
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 2,
     "validation_speakers": 2, "validation_interval": 1, "device": "cpu",
     "teachers": "{text: {steps: 30, size: 16, layers: 1}}",
 }  # fmt: skip
+FACE_TEACHER = """
+    face: !new:cmd_speaker.teachers.face.SmallFaceTeacher
+        pixels: 16
+        size: 8
+        steps: 10
+        batch_size: 8
+        seed: !ref <seed>
+"""
+FACE_TERMS = """
+    face: !new:cmd_speaker.training.objective.Distillation
+        terms:
+            feature: !new:cmd_speaker.training.objective.Term
+                weight: !ref <face_weight>
+                loss: !name:cmd_speaker.losses.feature.feature_loss
+                    margin: 0.8
+        quality: !new:cmd_speaker.training.objective.QualityWeights
+            enabled: !ref <quality_weights>
+"""
 
 
-def arguments(corpus, folder, **changes):
+def text_and_face(path):
+    """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
+    text = HPARAMS.read_text()
+    for before, added in (("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\n"), (None, FACE_TERMS)):
+        place = text.index(before) if before else len(text)
+        text = text[:place].rstrip() + added + text[place:]
+    path.write_text(text)
+    return path
+
+
+def with_faces(prepare, pictures):
+    """The recipe's `prepare`, whose training and validation manifests have pictures but for one training speaker.
+
+    A speaker's first utterance has two pictures of its own, the others share two.
+    """
+
+    def prepared(data_folder, manifests, validation_speakers):
+        corpus = prepare(data_folder, manifests, validation_speakers)
+        rng = np.random.default_rng(0)
+        for path in (corpus.train, corpus.valid):
+            header, *rows = path.read_text().splitlines()
+            for index, row in enumerate(rows):
+                speaker = row.split(",")[5]
+                folder = pictures / speaker / ("shared" if index % 4 else "own")
+                for name in ("1.png", "2.png") if not folder.exists() else ():
+                    draw_face(folder / name, rng.uniform(0, 255, 3), rng)
+                rows[index] = f"{row}," if speaker == "2034" else f"{row},{folder}"
+            path.write_text("\n".join([f"{header},face", *rows]) + "\n")
+        return corpus
+
+    return prepared
+
+
+def arguments(corpus, folder, hparams=HPARAMS, **changes):
     """The command line of a small run, without the command."""
     options = {**SMALL, "data_folder": corpus, "output_folder": folder, **changes}
-    return [str(HPARAMS), *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
+    return [str(hparams), *(str(part) for key, value in options.items() for part in (f"--{key}", value))]

@@ -95,7 +95,7 @@ def prepare_teacher(
             "stage1_accuracy": stage1.accuracy,
         }
         if valid is not None:
-            report["validation_eer"] = _teacher_eer(teacher, head, *valid, data_root)
+            report |= _ceiling(teacher, head, *valid, data_root)
         write_json(report_path, report)  # last: its presence says that the rest is there
     rows, levels = bank.match(train)
     return PreparedTeacher(name, targets, rows, report | {"matched": coverage(levels)})
@@ -106,10 +106,10 @@ def describe(prepared: PreparedTeacher) -> str:
     report = prepared.report
     noun = MODALITIES[report["modality"]].noun
     text = (
-        f"Teacher '{prepared.name}': {report['inputs']} different {noun}s of {report['identities']} training "
-        f"speakers. {report['classes']} of them can be told apart, so it can name at most "
-        f"{report['identification_ceiling']:.1%}; the fitted head recognises {report['stage1_accuracy']:.1%} of "
-        f"its inputs. Utterances matched: {report['matched']}."
+        f"Teacher '{prepared.name}': {report['identities']} training speakers with {report['inputs']} different "
+        f"{noun}s, in {report['classes']} classes that can be told apart, so it can name at most "
+        f"{report['identification_ceiling']:.1%} of them; the fitted head recognises "
+        f"{report['stage1_accuracy']:.1%} of its inputs. Utterances matched: {report['matched']}."
     )
     if "validation_eer" in report:
         text += (
@@ -132,12 +132,12 @@ def _fit_to_faces(teacher: Any, inputs: Sequence[TeacherInput], train: Manifest)
     teacher.fit([each.content for each in inputs], [each.identity for each in inputs])
 
 
-def _teacher_eer(
+def _ceiling(
     teacher: Any, head: TeacherHead, valid: Manifest, trials: Trials, data_root: str | Path | None
-) -> float:
+) -> dict[str, float]:
     """EER of the validation trials when every utterance is represented by its matched input.
 
-    Trials with an utterance that has none are left out.
+    Trials with an utterance that has none are left out; nothing is said where those left are of one kind.
     """
     bank = embed_inputs(MODALITIES[teacher.modality].inputs(valid, data_root), teacher)
     with torch.no_grad():
@@ -145,8 +145,11 @@ def _teacher_eer(
     rows, _ = bank.match(valid)
     ids = [utterance.id for utterance, row in zip(valid, rows, strict=True) if row != UNMATCHED]
     scores, _ = cosine_scores(Embeddings(ids, t[rows[rows != UNMATCHED]]), trials)
+    labels = scores.known_labels()
+    if labels.all() or not labels.any():
+        return {}
     # Equal inputs must tie exactly, whatever the rounding of a dot product.
-    return eer(np.round(scores.scores, 5), scores.known_labels())[0]
+    return {"validation_eer": eer(np.round(scores.scores, 5), labels)[0]}
 
 
 MODALITIES = {

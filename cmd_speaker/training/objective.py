@@ -1,14 +1,15 @@
 """The objective of stage 2: identity loss plus weighted distillation terms, reduced in one place.
 
-`L = mean_i l_id,i + sum_k lambda_k * (sum_i w_i l_k,i) / batch`. The quality weight w multiplies the
-distillation terms only; a sample without teacher input has w = 0 and still counts for the identity
-loss.
+`L = mean_i l_id,i + sum_k lambda_k * (sum_i w_i l_k,i) / batch`, k over the terms of every teacher. The
+quality weight w, each teacher's own, multiplies the distillation terms only; a sample without teacher input
+has w = 0 and still counts for the identity loss.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -21,12 +22,14 @@ from cmd_speaker.losses.quality import NormQuality, quality_weights
 
 @dataclass(frozen=True)
 class Term:
-    """One distillation term: `weight` is its lambda, `loss(student, teacher)` gives [batch]."""
+    """One distillation term: `weight` is its lambda, at least 0; `loss(student, teacher)` gives [batch]."""
 
     weight: float
     loss: Callable[[Tensor, TeacherBatch], Tensor]
 
     def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"expected a term's weight of at least 0, found {self.weight}")
         # `!name:` in a recipe only notes arguments: a misspelled one must not wait for the first step.
         if isinstance(self.loss, functools.partial):
             inspect.signature(self.loss.func).bind_partial(None, None, **self.loss.keywords)
@@ -55,7 +58,7 @@ class QualityWeights(nn.Module):
 
 
 class Distillation(nn.Module):
-    """The sum of named terms under one weight per sample.
+    """What one teacher asks of the student: the sum of named terms under one weight per sample.
 
     `terms` maps a name to a `Term`; a term of weight 0 is left out. `quality` gives the weights.
     """

@@ -61,7 +61,7 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "front_end": (lambda value: type(value) in FRONT_ENDS.values(), "one of cmd_speaker.features.FRONT_ENDS"),
     "student": (lambda value: type(value) in STUDENTS.values(), "one of cmd_speaker.students.STUDENTS"),
     "teachers": (
-        lambda value: _are(value, lambda each: each.modality in MODALITIES),
+        lambda value: _are(value, lambda each: getattr(each, "modality", None) in MODALITIES),
         "a teacher for each name",
     ),
     "distillation": (
@@ -251,7 +251,7 @@ def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run
             old = before["hyperparameters"]
             changed = [k for k in sorted(old.keys() | decisive.keys()) if old.get(k) != decisive.get(k)]
             # An object that differs because of a value that has a key of its own is no news.
-            changed = [k for k in changed if not decisive.get(k, "").startswith("!")] or changed
+            changed = [k for k in changed if not re.search(r"(^|\s)!", decisive.get(k, ""))] or changed
             raise DataError(
                 f"the run in this folder was begun with another {', '.join(changed)}", file=record,
                 expected=", ".join(f"{k}: {old.get(k)}" for k in changed),

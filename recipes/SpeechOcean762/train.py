@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     lists = (corpus.train, corpus.valid, corpus.valid_trials, corpus.test, corpus.test_trials)
     recipe.add_checksums(*(path for path in lists if path))
 
-    teachers = prepare_teachers(recipe, train, valid)
+    teachers = prepare_teachers(recipe, train, valid, hparams["data_folder"])
     encoder = train_student(recipe, train, valid, teachers)
 
     model = SpeakerModel(encoder)

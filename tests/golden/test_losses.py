@@ -1,17 +1,24 @@
 """Losses against hand-worked values, other implementations and numerical gradients."""
 
 import math
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
+import speechbrain as sb
 import torch
 from torch.nn.functional import cross_entropy, log_softmax, normalize
 
+from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.losses import TeacherBatch
 from cmd_speaker.losses.aam import AamSoftmax, aam_softmax
 from cmd_speaker.losses.classifier import teacher_classifier_loss
 from cmd_speaker.losses.feature import feature_loss
 from cmd_speaker.losses.quality import NormQuality, quality_weights
+from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.training.data import Batch
 from cmd_speaker.training.objective import Distillation, QualityWeights, Term
+from cmd_speaker.training.state import EpochAverages
 
 F64 = torch.float64
 EQUAL = QualityWeights(enabled=False)
@@ -171,6 +178,35 @@ def test_objective_by_hand():
     assert {k: float(v) for k, v in log.items()} == pytest.approx(
         {"weight": 2 / 3, "feature": math.sqrt(2) / 3, "feature_active": 0.5}
     )
+
+
+def test_two_teachers_by_hand():
+    """Each has its own row, terms and weight for a sample; the identity loss has a mean of 0.25."""
+    student = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+
+    def targets(*embedding):
+        n = torch.arange(len(embedding))
+        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), torch.ones(len(n)), n)
+
+    def distillation(weight, margin):
+        return Distillation({"feature": Term(weight, partial(feature_loss, margin=margin))}, EQUAL)
+
+    brain = SimpleNamespace(
+        device="cpu", device_type="cpu", averages=EpochAverages(),
+        targets={"text": targets([0.0, 1.0]), "face": targets([9.0, 9.0], [0.0, -1.0])},
+        modules=SimpleNamespace(
+            identity=lambda embeddings, labels: torch.tensor([0.5, 0.0]),
+            distillation=torch.nn.ModuleDict({"face": distillation(0.5, 0.5), "text": distillation(2.0, 0.0)}),
+        ),
+    )  # fmt: skip
+    # text, row 0 for both: distances sqrt(2) and 0. face: none for the first, row 1 for the second, 2 - 0.5.
+    batch = Batch(torch.empty(2, 0), torch.tensor([0, 1]), torch.tensor([[0, -1], [0, 1]]))
+    loss = SpeakerBrain.compute_objectives(brain, (student, torch.arange(2)), batch, sb.Stage.TRAIN)
+    assert float(loss) == pytest.approx(0.25 + 2.0 * math.sqrt(2) / 2 + 0.5 * 1.5 / 2)
+    assert brain.averages.take() == pytest.approx(
+        {"identity": 0.25, "text.weight": 1, "text.feature": math.sqrt(2) / 2, "text.feature_active": 0.5,
+         "face.weight": 0.5, "face.feature": 0.75, "face.feature_active": 1}
+    )  # fmt: skip
 
 
 def test_no_gradient_reaches_the_teacher():

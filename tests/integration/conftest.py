@@ -7,7 +7,7 @@ import pytest
 
 from cmd_speaker.cli import app
 from cmd_speaker.errors import exit_code_of
-from tests.training import RECIPE, arguments
+from tests.training import RECIPE, arguments, text_and_face, with_faces
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,20 @@ def train(recipe, tiny_speechocean):
     def run(folder, corpus=None, **changes):
         recipe.main(arguments(corpus or tiny_speechocean(), folder, **changes))
         return Path(folder)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def train_under_both(recipe, train, tmp_path_factory):
+    """`train` under a text and a face teacher."""
+    folder = tmp_path_factory.mktemp("faces")
+    hparams = text_and_face(folder / "text_and_face.yaml")
+
+    def run(place, **changes):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recipe, "prepare", with_faces(recipe.prepare, folder))
+            return train(place, hparams=hparams, **changes)
 
     return run
 

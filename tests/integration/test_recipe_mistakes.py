@@ -4,8 +4,12 @@ import shutil
 
 import pytest
 
+from cmd_speaker.errors import DataError
+from cmd_speaker.manifest import Manifest
 from cmd_speaker.training.options import read_options
-from tests.training import ROOT
+from cmd_speaker.training.recipe import open_recipe
+from cmd_speaker.training.teachers import prepare_teachers
+from tests.training import HPARAMS, OWN_KEYS, ROOT
 
 
 def test_a_misspelled_key_is_named_with_its_line(cli, tmp_path):
@@ -30,6 +34,17 @@ def test_a_misspelled_key_is_named_with_its_line(cli, tmp_path):
         ("rebuild_bank: False", "rebuild_bank: False\nmargi: 2.0", "did you mean 'margin'"),
         ("seed: 1\n", "seed: 1\nseed: 2\n", "stands twice"),
         ("permute_teacher: False", "", "permute_teacher"),
+        ("validation_speakers: 20", "", "validation_speakers"),
+        ("validation_speakers: 20", "valdation_speakers: 20", "did you mean 'validation_speakers'"),
+        ("weight: !ref <classifier_weight>", "weight: !ref <classifier_weight> - 1", "at least 0, found -1"),
+        ("teachers:\n", "teacher:\n", "did you mean 'teachers'"),
+        ("    text: !new:", "    txt: !new:", "distillation: expected text, found txt"),
+        ("    text: !apply:", "    te.xt: !apply:", "distillation: expected te.xt, found text"),
+        (
+            "!apply:cmd_speaker.teachers.text.text_teacher",
+            "!new:collections.Counter",
+            "teachers: expected a teacher",
+        ),
         ("    peak: !ref <peak_lr>", "    peak: !ref <peak_rl>", "peak_lr"),
         ("seed: 1\n", "seed: [1\n", "row"),
     ],
@@ -45,6 +60,31 @@ def test_other_mistakes_in_a_yaml(cli, tmp_path, old, new, message):
     assert code == 3
     assert "text_teacher.yaml" in err
     assert message in err
+
+
+def test_a_recipe_needs_only_what_it_uses(tmp_path):
+    """Without teachers no key of theirs, without a corpus on disk no data_folder; a train.py names its own."""
+    text = HPARAMS.read_text()
+    text = text[: text.index("# Teacher (stage 1)")].replace("!PLACEHOLDER", "voices")
+    text = text.replace("data_folder: ", "corpus: ").replace("validation_speakers: ", "speakers: ")
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    recipe = open_recipe(
+        [str(path), "--output_folder", str(tmp_path / "run")], own_keys=("corpus", "speakers")
+    )
+    assert (recipe.hparams["corpus"], recipe.hparams["speakers"]) == ("voices", 20)
+    assert prepare_teachers(recipe, Manifest(path, [])) == []
+    with pytest.raises(DataError, match="unknown key 'corpus'"):
+        open_recipe([str(path), "--output_folder", str(tmp_path / "run2")], own_keys={"speakers"})
+
+
+@pytest.mark.parametrize("name", ["te.xt", "keys", "a/b", "2"])
+def test_names_that_a_teacher_cannot_have(tmp_path, name):
+    path = tmp_path / "x.yaml"
+    path.write_text(HPARAMS.read_text().replace("    text: !", f"    {name}: !"))
+    options = ["--data_folder", str(tmp_path), "--output_folder", str(tmp_path / "run")]
+    with pytest.raises(DataError, match=f"names like 'text' or 'face', found '{name}'"):
+        open_recipe([str(path), *options], OWN_KEYS)
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.manifest import load_manifest
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.fit import build_brain
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from data_prep.speechocean762 import prepare
-from tests.training import arguments
+from tests.training import OWN_KEYS, arguments, text_and_face
 
 EVERYTHING_ON = {
     "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
@@ -56,8 +57,8 @@ def weights(folder):
 def test_the_run_folder_holds_everything(trained):
     for name in (
         "hyperparams.yaml", "run.json", "train_log.txt", "manifests/train.csv", "manifests/valid_trials.txt",
-        "teacher/bank.json", "teacher/report.json", "teacher/targets.safetensors", "model/model.json",
-        "model/model.safetensors", "embeddings.npz", "scores.txt", "results.json",
+        "teachers/text/bank.json", "teachers/text/report.json", "teachers/text/targets.safetensors",
+        "model/model.json", "model/model.safetensors", "embeddings.npz", "scores.txt", "results.json",
     ):  # fmt: skip
         assert (trained / name).stat().st_size > 0, name
     assert list((trained / "tensorboard").glob("events*"))
@@ -73,7 +74,7 @@ def test_the_run_folder_holds_everything(trained):
 def test_terms_and_validation_are_logged_per_epoch(trained):
     lines = (trained / "train_log.txt").read_text().splitlines()
     assert len(lines) == 2
-    for name in ("train identity", "train weight", "train feature", "train feature_active", "valid eer"):
+    for name in ("train identity", "train text.weight", "train text.feature_active", "valid eer"):
         assert f"{name}: " in lines[1], lines[1]
 
 
@@ -83,7 +84,7 @@ def test_tensorboard_has_the_same_figures(trained):
     events = EventAccumulator(str(trained / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("eer/valid")] == [1, 2]
-    assert "feature_active/train" in events.Tags()["scalars"]
+    assert "text.feature_active/train" in events.Tags()["scalars"]
 
 
 def test_results_are_those_of_the_saved_model(trained, tiny_speechocean):
@@ -98,21 +99,21 @@ def test_results_are_those_of_the_saved_model(trained, tiny_speechocean):
 
 
 def test_nothing_of_a_test_speaker_reaches_the_teacher(trained):
-    index = (trained / "teacher" / "index.csv").read_text()
+    index = (trained / "teachers" / "text" / "index.csv").read_text()
     assert "9101" not in index
     assert "text" not in (trained / "manifests" / "test.csv").read_text().splitlines()[0].split(",")
-    assert load_file(trained / "teacher" / "embeddings.safetensors")["embeddings"].shape == (4, 16)
+    assert load_file(trained / "teachers" / "text" / "embeddings.safetensors")["embeddings"].shape == (4, 16)
 
 
 @pytest.mark.parametrize("step", [2, 5])
-def test_a_broken_run_resumes_to_the_same_bits(train, tmp_path, monkeypatch, step):
-    """Broken off in the middle of an epoch, with every augmentation and quality weights on."""
+def test_a_broken_run_resumes_to_the_same_bits(train_under_both, tmp_path, monkeypatch, step):
+    """Broken off in the middle of an epoch, with two teachers, every augmentation and quality weights on."""
     options = {**EVERYTHING_ON, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1, "num_workers": 0}
-    unbroken = train(tmp_path / "unbroken", **options)
+    unbroken = train_under_both(tmp_path / "unbroken", **options)
     with broken_after(step, monkeypatch):
-        train(tmp_path / "broken", **options)
+        train_under_both(tmp_path / "broken", **options)
     assert not (tmp_path / "broken" / "model").exists()
-    resumed = train(tmp_path / "broken", **options)
+    resumed = train_under_both(tmp_path / "broken", **options)
     assert weights(resumed) == weights(unbroken)
     assert (resumed / "train_log.txt").read_text() == (unbroken / "train_log.txt").read_text()
     assert (resumed / "scores.txt").read_text() == (unbroken / "scores.txt").read_text()
@@ -147,7 +148,7 @@ def test_workers_do_not_change_a_bit(train, tmp_path):
 
 def test_the_teacher_changes_the_student_but_not_its_start(train, trained, tmp_path):
     audio_only = train(tmp_path / "audio", feature_weight=0)
-    assert not (audio_only / "teacher").exists()
+    assert not (audio_only / "teachers").exists()
     assert weights(audio_only) != weights(trained)
 
 
@@ -156,6 +157,39 @@ def test_a_margin_beyond_all_distances_is_audio_only(train, tmp_path):
     off = train(tmp_path / "off", feature_weight=0, number_of_epochs=1)
     beyond = train(tmp_path / "beyond", feature_weight=5, margin=2.1, number_of_epochs=1)
     assert weights(off) == weights(beyond)
+
+
+def test_each_teacher_has_its_bank_its_terms_and_its_figures(train_under_both, trained, tmp_path, capsys):
+    folder = train_under_both(tmp_path / "run", number_of_epochs=1)
+    printed = capsys.readouterr().out
+    assert "Teacher 'text': 4 training speakers with 4 different texts" in printed
+    # One of the four has no face; of the others' four utterances three share a folder.
+    assert "Teacher 'face': 3 training speakers with 12 different pictures" in printed
+    assert "3 by utterance, 9 by identity, 4 by none" in printed.split("Teacher 'face'")[1]
+    log = (folder / "train_log.txt").read_text()
+    for figure in (
+        "text.weight: 1.00e+00",
+        "face.weight: 7.50e-01",
+        "text.feature: ",
+        "face.feature_active: ",
+    ):
+        assert f"train {figure}" in log, log
+    for name, size in (("text", 16), ("face", 8)):
+        bank = folder / "teachers" / name
+        assert load_file(bank / "embeddings.safetensors")["embeddings"].shape[1] == size
+        assert (
+            f"teachers/{name}/targets.safetensors"
+            in json.loads((folder / "run.json").read_text())["checksums"]
+        )
+    without = train_under_both(tmp_path / "without", number_of_epochs=1, feature_weight=0, face_weight=0)
+    assert not (without / "teachers").exists()
+
+
+def test_a_teacher_of_weight_0_changes_nothing(train, train_under_both, tmp_path):
+    text = train(tmp_path / "text", number_of_epochs=1)
+    both = train_under_both(tmp_path / "both", number_of_epochs=1, face_weight=0)
+    assert not (both / "teachers" / "face").exists()
+    assert weights(both) == weights(text)
 
 
 def test_permuted_teacher(train, trained, tmp_path, capsys):
@@ -172,20 +206,31 @@ def test_speechbrain_front_end(train, tmp_path):
 
 def test_a_hugging_face_teacher_from_the_command_line(train, hugging_face, tmp_path):
     folder = train(tmp_path / "run", text_encoder=hugging_face, number_of_epochs=1)
-    assert json.loads((folder / "teacher" / "bank.json").read_text())["teacher"] == "HuggingFaceTextTeacher"
+    bank = json.loads((folder / "teachers" / "text" / "bank.json").read_text())
+    assert bank["teacher"] == "HuggingFaceTextTeacher"
+
+
+def random_targets():
+    """Four rows of four identities in a space of 12."""
+    return TeacherTargets(
+        torch.randn(4, 12), torch.arange(4), torch.randn(4, 12), torch.rand(4), torch.arange(4)
+    )
 
 
 def test_one_step_by_hand(tiny_speechocean, tmp_path):
     """Labels, learning rate, crops and the sum of the losses, each computed a second time from its parts."""
+    hparams = text_and_face(tmp_path / "text_and_face.yaml")
     options = arguments(
-        tiny_speechocean(), tmp_path / "run", classifier_weight=0.5, feature_weight=2, margin=0.3
-    )
-    recipe = open_recipe([*options, "--spec_augment", "False"])
+        tiny_speechocean(), tmp_path / "run", hparams, classifier_weight=0.5, feature_weight=2, margin=0.3,
+        face_weight=3, spec_augment=False,
+    )  # fmt: skip
+    recipe = open_recipe(options, OWN_KEYS)
     corpus = prepare(recipe.hparams["data_folder"], tmp_path / "manifests", 2)
     train_set = load_manifest(corpus.train, recipe.hparams["data_folder"])
-    rows = np.arange(16) % 4
-    t = TeacherTargets(torch.randn(4, 12), torch.arange(4), torch.randn(4, 12), torch.rand(4))
-    brain, loader = build_brain(recipe, train_set, None, t, rows)
+    rows, face_rows = np.arange(16) % 4, np.arange(16) % 5 - 1
+    t, face = random_targets(), random_targets()
+    teachers = [PreparedTeacher("text", t, rows, {}), PreparedTeacher("face", face, face_rows, {})]
+    brain, loader = build_brain(recipe, train_set, None, teachers)
     brain.on_fit_start()
     seen = []
     for epoch in (1, 2):
@@ -198,17 +243,20 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
         embedding, index = brain.compute_forward(batch, sb.Stage.TRAIN)
         assert index.tolist() == [0, 1, 2, 3]
         loss = brain.compute_objectives((embedding, index), batch, sb.Stage.TRAIN)
-        s, teacher = normalize(embedding), normalize(t.embedding[batch.rows])
-        feature = ((s - teacher).norm(dim=1) - 0.3).clamp_min(0).mean()
-        classifier = cross_entropy(10 * s @ normalize(t.classifier).T, t.label[batch.rows])
+        s, text_rows = normalize(embedding), batch.rows[:, 0]
+        feature = ((s - normalize(t.embedding[text_rows])).norm(dim=1) - 0.3).clamp_min(0).mean()
+        classifier = cross_entropy(10 * s @ normalize(t.classifier).T, t.label[text_rows])
+        seen_faces = [k for k in range(4) if batch.rows[k, 1] >= 0]
+        distances = [(s[k] - normalize(face.embedding[batch.rows[k, 1]], dim=0)).norm() for k in seen_faces]
+        from_face = sum((distance - 0.8).clamp_min(0) for distance in distances) / 4
         identity = brain.modules.identity(embedding, batch.labels).mean()
-        torch.testing.assert_close(loss, identity + 2 * feature + 0.5 * classifier)
+        torch.testing.assert_close(loss, identity + 2 * feature + 0.5 * classifier + 3 * from_face)
     assert brain.total_steps == 8
     assert not torch.equal(*seen), "another epoch, other crops"
     speakers = sorted({u.spk_id for u in train_set})
     dataset = loader.dataset
     assert [speakers[dataset[i][1]] for i in range(16)] == [u.spk_id for u in train_set]
-    assert [dataset[i][2] for i in range(16)] == rows.tolist()
+    assert [dataset[i][2].tolist() for i in range(16)] == np.stack([rows, face_rows], 1).tolist()
 
 
 def test_gradient_accumulation_resumes_to_the_same_bits(train, tmp_path, monkeypatch):

@@ -72,7 +72,7 @@ def corpus(tmp_path):
 def crops(corpus, **changes):
     options = {
         "labels": corpus.label_map(),
-        "rows": np.array([5, -1, 7]),
+        "rows": np.array([[5, 0], [-1, 1], [7, -1]]),
         "seconds": 0.5,
         "seed": 1,
         **changes,
@@ -96,8 +96,14 @@ def test_a_batch(corpus):
     batch = collate([crops(corpus)[i] for i in range(3)])
     assert batch.waveforms.shape == (3, 8000)
     assert batch.labels.tolist() == [0, 1, 0]
-    assert batch.rows.tolist() == [5, -1, 7]
+    assert batch.rows.tolist() == [[5, 0], [-1, 1], [7, -1]]
+    assert batch.rows.dtype == torch.int64
     assert [round(float(x.min()), 1) for x in batch.waveforms] == [0.1, 0.2, 0.3]
+
+
+def test_a_batch_without_a_teacher(corpus):
+    dataset = crops(corpus, rows=np.empty((3, 0), dtype=np.int64))
+    assert collate([dataset[i] for i in range(3)]).rows.shape == (3, 0)
 
 
 def test_decoded_audio_is_the_file_and_is_made_again_when_it_changes(corpus, tmp_path):

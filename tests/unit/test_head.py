@@ -1,0 +1,127 @@
+"""Stage 1's head and classifier, the targets they leave, and the control that permutes them."""
+
+import numpy as np
+import pytest
+import torch
+
+from cmd_speaker.errors import DataError
+from cmd_speaker.teachers.bank import Bank, BankRow, embed_inputs, text_inputs
+from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
+from tests.teachers import TEXTS, small, write_texts
+
+
+def bank_of(inputs, size=6):
+    """A bank with a row for each (identity, input), its embeddings random."""
+    embeddings = np.random.default_rng(0).standard_normal((len(inputs), size)).astype(np.float32)
+    rows = [BankRow("identity", identity, identity, "", name, 1.0) for identity, name in inputs]
+    return Bank(embeddings, rows)
+
+
+def targets_of(identity, label):
+    """Targets whose embedding and norm say which row they are."""
+    rows = torch.arange(len(identity))
+    return TeacherTargets(
+        rows[:, None].float(),
+        torch.as_tensor(label),
+        torch.zeros(int(max(label)) + 1, 1),
+        rows.float(),
+        torch.as_tensor(identity),
+    )
+
+
+def test_classes_of_texts_are_the_different_ones(tmp_path):
+    teacher = small()
+    teacher.fit(list(TEXTS.values()))
+    bank = embed_inputs(text_inputs(write_texts(tmp_path / "train.csv", TEXTS)), teacher)
+    head, targets, report = fit_head(bank, 12)
+    assert (report.identities, report.classes, report.inputs, report.ceiling) == (4, 3, 3, 0.75)
+    assert report.accuracy == 1.0
+    # The order of the classes decides the head's bits: that of the inputs' checksums.
+    order = sorted({row.input for row in bank.rows})
+    assert targets.label.tolist() == [order.index(row.input) for row in bank.rows]
+    assert targets.identity.tolist() == [0, 1, 2, 3]
+    assert targets.embedding.shape == (4, 12)
+    assert targets.classifier.shape == (3, 12)
+    assert not any(p.requires_grad for p in head.parameters())
+    assert not targets.embedding.requires_grad
+    torch.testing.assert_close(targets.norm, torch.from_numpy(np.linalg.norm(bank.embeddings, axis=1)))
+
+
+def test_identities_with_the_same_set_of_inputs_are_one_class():
+    inputs = [("d", "q"), ("d", "p"), ("a", "p"), ("a", "q"), ("b", "p"), ("c", "r"), ("c", "s")]
+    _, targets, report = fit_head(bank_of(inputs), 8, steps=5)
+    assert (report.identities, report.classes, report.inputs) == (4, 3, 4)
+    assert targets.identity.tolist() == [3, 3, 0, 0, 1, 2, 2]
+    # In sorted order: {p}, {p, q}, {r, s}.
+    assert targets.label.tolist() == [1, 1, 1, 1, 0, 2, 2]
+
+
+def test_fitting_leaves_the_random_state():
+    state = torch.get_rng_state()
+    first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    assert torch.equal(first.embedding, fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1].embedding)
+
+
+def test_head_is_a_residual_bottleneck():
+    torch.manual_seed(0)
+    head, x = TeacherHead(8, 8, narrow=2), torch.randn(3, 8)
+    torch.testing.assert_close(head(x), x + head.bottleneck(x))
+    assert [layer.out_features for layer in head.bottleneck if hasattr(layer, "out_features")] == [8, 2, 8]
+    assert TeacherHead(5, 8)(torch.randn(3, 5)).shape == (3, 8)
+
+
+def test_targets_round_trip_and_unmatched_rows(tmp_path):
+    targets = targets_of([0, 1, 1, 2], [0, 1, 1, 2])
+    targets.save(tmp_path / "t.safetensors")
+    read = TeacherTargets.load(tmp_path / "t.safetensors")
+    assert read.identity.tolist() == [0, 1, 1, 2]
+    batch = read.batch(torch.tensor([2, -1, 0]))
+    assert batch.matched.tolist() == [True, False, True]
+    assert torch.equal(batch.embedding[0], targets.embedding[2])
+    assert batch.label.tolist()[::2] == [1, 0]
+
+
+def test_permutation_of_distinct_inputs():
+    targets = targets_of(range(50), range(50))
+    permuted = targets.permuted(7)
+    assert sorted(permuted.label.tolist()) == list(range(50))
+    assert not (permuted.label == targets.label).any()
+    assert torch.equal(permuted.embedding[:, 0].long(), permuted.label)
+    assert not torch.equal(permuted.label, targets.permuted(8).label)
+
+
+def test_permutation_leaves_nobody_an_equal_input():
+    """Also where many share one: 105 speakers, of whom 40 have the same text."""
+    labels = torch.tensor([0] * 40 + list(range(1, 66)))
+    targets = targets_of(range(105), labels)
+    for seed in range(20):
+        permuted = targets.permuted(seed)
+        assert not (permuted.label == labels).any()
+        assert sorted(permuted.norm.tolist()) == list(range(105))
+    with pytest.raises(DataError, match="cannot be made"):
+        targets_of(range(105), labels * 0).permuted(1)
+
+
+def test_permutation_of_identities_with_several_rows():
+    """Every row of an identity becomes a row of one other identity of another class, dealt in turn."""
+    rng = np.random.default_rng(0)
+    identity = rng.permutation(np.repeat(np.arange(30), rng.integers(1, 6, 30)))
+    label_of = np.concatenate([np.zeros(8, int), np.arange(1, 23)])  # the first eight look alike
+    targets = targets_of(identity, label_of[identity])
+    for seed in range(10):
+        permuted = targets.permuted(seed)
+        chosen = permuted.embedding[:, 0].long().numpy()
+        assert permuted.identity.tolist() == identity.tolist()
+        assert permuted.norm.tolist() == chosen.tolist()
+        assert permuted.label.tolist() == label_of[identity[chosen]].tolist()
+        givers = set()
+        for each in range(30):
+            given = chosen[identity == each]
+            (giver,) = set(identity[given])
+            assert label_of[giver] != label_of[each]
+            own = np.flatnonzero(identity == giver)
+            assert given.tolist() == [own[k % len(own)] for k in range(len(given))]
+            givers.add(giver)
+        assert givers == set(range(30))
