@@ -56,17 +56,12 @@ def main() -> None:
     draw_comparison([(describe(rows), rows)], options.out / "results.png")
 
 
-def train(out: Path, seed: int, more: Sequence[str]) -> None:
-    """All students with one seed, in a process of its own whose output goes to DIR/seed_SEED.log."""
+def train(options: argparse.Namespace, seed: int, more: Sequence[str]) -> None:
+    """The students of one seed, in a process of its own whose output goes to DIR/seed_SEED.log."""
+    out = options.out
     out.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        str(RECIPE / "train.py"),
-        str(RECIPE / "hparams" / "mini.yaml"),
-        "--train",
-        "all",
-    ]
-    command += ["--seed", str(seed), "--output_folder", str(out / f"seed_{seed}")]
+    command = [sys.executable, str(RECIPE / "train.py"), str(RECIPE / "hparams" / "mini.yaml")]
+    command += ["--train", options.train, "--seed", str(seed), "--output_folder", str(out / f"seed_{seed}")]
     command += ["--data_folder", str(out / "corpus"), "--cache_folder", str(out / "cache"), *more]
     begin = time.perf_counter()
     with (out / f"seed_{seed}.log").open("w") as log:

@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -98,19 +98,16 @@ class Recipe:
     run_opts: RunOptions
     folder: Path
     argv: Sequence[str]
-    own_keys: Collection[str] = ()
+    own_keys: Collection[str]
+    command: str
+    """The command of this run, for messages that say how to repeat it."""
 
     def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
         """The same recipe with other `values`: a run in `RUN/NAME` that shares the folders `SHARED_KEYS`."""
         shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
         changed = {**shared, **values, "output_folder": self.folder / name}
         more = [str(part) for key, value in changed.items() for part in (f"--{key}", value)]
-        return open_recipe([*self.argv, *more], self.own_keys)
-
-    @property
-    def command(self) -> str:
-        """The command of this run, for messages that say how to repeat it."""
-        return " ".join(["cmd-speaker train", str(self.yaml_path), "--output_folder", str(self.folder)])
+        return replace(open_recipe([*self.argv, *more], self.own_keys), command=self.command)
 
     def provenance(self) -> dict[str, Any]:
         """What a model of this run was made from: no path of this machine, no name of a person."""
@@ -165,7 +162,8 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
     _begin_run(folder, path, resolved, argv, run_opts)
-    return Recipe(path, hparams, run_opts, folder, argv, own_keys)
+    command = f"cmd-speaker train {path} --output_folder {folder}"
+    return Recipe(path, hparams, run_opts, folder, argv, own_keys, command)
 
 
 def _check_keys(path: Path, own_keys: set[str]) -> None:
