@@ -7,10 +7,9 @@ import pytest
 from cmd_speaker.cli import main
 from cmd_speaker.model import SpeakerModel
 
-SMALL = (
-    "--training_speakers 6 --validation_speakers 4 --test_speakers 4 "
-    "--number_of_epochs 1 --batch_size 16 --width 8"
-).split()
+SIZES = {"training_speakers": 6, "validation_speakers": 4, "test_speakers": 4, "number_of_epochs": 1}
+SMALL = [part for key, value in SIZES.items() for part in (f"--{key}", str(value))]
+SMALL += ["--batch_size", "16", "--width", "8"]
 STUDENTS = ("audio_only", "text", "face", "text_and_face")
 
 
