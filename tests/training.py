@@ -73,3 +73,8 @@ def arguments(corpus, folder, hparams=HPARAMS, **changes):
     """The command line of a small run, without the command."""
     options = {**SMALL, "data_folder": corpus, "output_folder": folder, **changes}
     return [str(hparams), *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
+
+
+def weights(folder):
+    """The bytes of a finished run's student."""
+    return (folder / "model" / "model.safetensors").read_bytes()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.training import RECIPE, arguments
+from tests.training import RECIPE, arguments, weights
 
 pytestmark = pytest.mark.second_stage
 KILLS = 6
@@ -31,10 +31,6 @@ def finish(process):
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
-
-
-def weights(folder):
-    return (folder / "model" / "model.safetensors").read_bytes()
 
 
 def test_a_killed_run_ends_in_the_bits_of_an_unbroken_one(tiny_speechocean, tmp_path):
