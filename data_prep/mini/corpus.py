@@ -84,29 +84,52 @@ def prepare(data_folder: str | Path, design: Design) -> Prepared:
     """
     root = Path(data_folder)
     made_with = {"version": VERSION, **asdict(design)}
-    record_path = root / "corpus.json"
     if root.is_dir() and any(root.iterdir()):
-        found = json.loads(record_path.read_text(encoding="utf-8")) if record_path.is_file() else None
-        if found != made_with:
+        if (found := _made_with(root)) != made_with:
             raise DataError(
                 "the folder holds another corpus", file=root, expected=made_with,
-                found=found or "no corpus.json", fix="Choose another --data_folder, or delete this one",
+                found=found or "no readable corpus.json", fix="Choose another --data_folder, or delete this one",
             )  # fmt: skip
     else:
-        partial_root = root.with_name(f".{root.name}.{os.getpid()}.partial")
-        try:
-            with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-                for part in UTTERANCES:
-                    _make_part(partial_root, part, design, pool)
-            write_json(partial_root / "corpus.json", made_with)
-            if root.is_dir():
-                root.rmdir()
-            partial_root.rename(root)
-        finally:
-            shutil.rmtree(partial_root, ignore_errors=True)
+        _make(root, design, made_with)
     folder = root / "manifests"
-    return Prepared(*(folder / f"{part}.csv" for part in UTTERANCES),
-                    *(folder / f"{part}_trials.txt" for part in ("valid", "test")))  # fmt: skip
+    manifests = [folder / f"{part}.csv" for part in UTTERANCES]
+    return Prepared(*manifests, folder / "valid_trials.txt", folder / "test_trials.txt")
+
+
+def _made_with(root: Path) -> dict[str, int] | None:
+    try:
+        return json.loads((root / "corpus.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _make(root: Path, design: Design, made_with: dict[str, int]) -> None:
+    """Build the corpus in a folder named after this process, which takes the place of `root` when it is whole."""
+    for left in root.parent.glob(f".{root.name}.*.partial"):
+        if not _runs(int(left.name.split(".")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    partial_root = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    try:
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+            for part in UTTERANCES:
+                _make_part(partial_root, part, design, pool)
+        write_json(partial_root / "corpus.json", made_with)
+        if root.is_dir():
+            root.rmdir()
+        partial_root.rename(root)
+    finally:
+        shutil.rmtree(partial_root, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _make_part(root: Path, part: str, design: Design, pool: Executor) -> None:

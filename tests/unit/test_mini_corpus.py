@@ -95,7 +95,7 @@ def test_what_is_there_is_used_again_and_another_corpus_is_refused(made, tmp_pat
     with pytest.raises(DataError, match=r"another corpus.*'seed': 9"):
         prepare(root, dataclasses.replace(DESIGN, seed=9))
     (tmp_path / "theses.txt").write_text("not to be overwritten")
-    with pytest.raises(DataError, match=r"no corpus\.json"):
+    with pytest.raises(DataError, match=r"no readable corpus\.json"):
         prepare(tmp_path, DESIGN)
     assert (tmp_path / "theses.txt").read_text() == "not to be overwritten"
 
