@@ -92,9 +92,8 @@ def prepare(data_folder: str | Path, design: Design) -> Prepared:
             )  # fmt: skip
     else:
         _make(root, design, made_with)
-    folder = root / "manifests"
-    manifests = [folder / f"{part}.csv" for part in UTTERANCES]
-    return Prepared(*manifests, folder / "valid_trials.txt", folder / "test_trials.txt")
+    names = ("train.csv", "valid.csv", "test.csv", "valid_trials.txt", "test_trials.txt")
+    return Prepared(*(root / "manifests" / name for name in names))
 
 
 def _made_with(root: Path) -> dict[str, int] | None:
