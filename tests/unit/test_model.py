@@ -55,6 +55,21 @@ def test_twice_the_same_file_gives_the_same_bits(model):
     assert np.array_equal(model.embed(noise(9000, 3)), model.embed(noise(9000, 3)))
 
 
+def test_any_number_of_threads_gives_the_same_bits_and_is_left_as_it_was(model):
+    audio = [(str(i), noise(n, i)) for i, n in enumerate((8000, 30000, 12000, 8000))]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(dict(embed_all(model.encoder, audio)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for key, vector in found[0].items():
+        assert np.array_equal(vector, found[1][key])
+        assert np.array_equal(vector, found[2][key])
+
+
 def test_other_sample_rates_of_arrays_are_resampled(model):
     time = np.arange(48000) / 48000
     tone = (0.3 * np.sin(2 * np.pi * 440 * time) + noise(48000, 1) * 0.001).astype(np.float32)
