@@ -30,6 +30,10 @@ LOGGED = {
     "face.feature_active": "face outside m",
 }
 """What the last epoch of a student's log says, and what it is called in the table."""
+PAIRS = [
+    (f"{name}_{other}", name) for name in ("text", "face", "text_and_face") for other in ("hard", "control")
+]
+"""Students compared with each other, where both were trained: what the second has gained over the first."""
 
 
 def main() -> None:
@@ -48,10 +52,13 @@ def main() -> None:
     ]
     runs = {name: [options.out / f"seed_{seed}" / name for seed in options.seeds] for name in students}
     scores = {name: [load_scores(run / "scores.txt") for run in folders] for name, folders in runs.items()}
-    rows = compare(scores, load_utt2spk(options.out / "corpus" / "manifests" / "test.csv"))
-    text = f"{markdown(rows)}\n\n{logged(runs)}\n"
+    speakers = load_utt2spk(options.out / "corpus" / "manifests" / "test.csv")
+    rows = compare(scores, speakers)
+    pairs = [compare({a: scores[a], b: scores[b]}, speakers) for a, b in PAIRS if {a, b} <= scores.keys()]
+    gains = [f"- {b.name} - {a.name}: EER {b.difference.eer}" for a, b in pairs if b.difference]
+    text = "\n".join([markdown(rows), "", *gains, "", logged(runs)])
     print(text)
-    (options.out / "results.md").write_text(text, encoding="utf-8")
+    (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     write_json(options.out / "results.json", {row.name: row.as_dict() for row in rows})
     draw_comparison([(describe(rows), rows)], options.out / "results.png")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmd_speaker.evaluation.bootstrap import PairedDifference, paired_difference
+from cmd_speaker.evaluation.bootstrap import Difference, PairedDifference, paired_difference
 from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import Summary, summarise
 
@@ -49,10 +49,14 @@ class Row:
                 eer += f"  [{100 * only.eer_low:.2f}, {100 * only.eer_high:.2f}]"
         if self.difference is None:
             return (self.name, eer, f"{self.min_dcf:.3f}", "", "")
-        d = self.difference.eer
-        low, high = 100 * d.interval.low, 100 * d.interval.high
-        points = f"{100 * d.difference:+.2f}  [{low:+.2f}, {high:+.2f}]"
-        return (self.name, eer, f"{self.min_dcf:.3f}", points, f"{d.relative:+.1%}")
+        points, relative = _points(self.difference.eer)
+        return (self.name, eer, f"{self.min_dcf:.3f}", points, relative)
+
+
+def _points(difference: Difference) -> tuple[str, str]:
+    """Percentage points with their interval, and the relative difference."""
+    low, high = 100 * difference.interval.low, 100 * difference.interval.high
+    return f"{100 * difference.difference:+.2f}  [{low:+.2f}, {high:+.2f}]", f"{difference.relative:+.1%}"
 
 
 def compare(

@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
     print(f"\n{compare_students({name: folder / name for name in chosen}, test, folder)}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
+    print("Is it the teacher's knowledge that helps? The controls of --train all are given wrong teachers.")
 
 
 def chosen_students(students: dict[str, dict[str, Any]], names: str) -> dict[str, dict[str, Any]]:
