@@ -45,6 +45,8 @@ PICTURES = 3
 """Pictures a session."""
 NONTARGETS = 2
 """Nontarget trials for each target trial."""
+VOICE, FACE, TRIALS = 1, 2, 3
+"""What a random stream is for, its seed's last number. Not 0: NumPy takes that for no number at all."""
 VERSION = 1
 """Of the corpus: another number, other bytes."""
 
@@ -140,7 +142,7 @@ def _make_part(root: Path, part: str, design: Design, pool: Executor) -> None:
     columns = ["session", "gender", "age", "transcript", *(["text", "face"] if part != "test" else [])]
     write_manifest(root / "manifests" / f"{part}.csv", columns, rows)
     if part != "train":
-        trials = _draw_trials(rows, np.random.default_rng((design.seed, len(rows))))
+        trials = _draw_trials(rows, np.random.default_rng((design.seed, len(rows), TRIALS)))
         (root / "manifests" / f"{part}_trials.txt").write_text("".join(trials), encoding="utf-8")
 
 
@@ -148,7 +150,7 @@ def _make_speaker(root: Path, part: str, seed: int, speaker: Speaker) -> list[li
     """Write what belongs to one speaker; the rows of the manifest."""
     # Voice and face are drawn apart: neither changes when the other one does.
     number = int(speaker.id.removeprefix("id"))
-    voice, face = (np.random.default_rng((seed, number, sense)) for sense in range(2))
+    voice, face = (np.random.default_rng((seed, number, sense)) for sense in (VOICE, FACE))
     sessions = [(f"s{k + 1}", draw_session(voice)) for k in range(SESSIONS)]
     places = [(name, session, f"{k + 1:05d}") for name, session in sessions for k in range(UTTERANCES[part])]
     sentences = _draw_sentences(speaker, part, voice)

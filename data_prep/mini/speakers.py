@@ -67,7 +67,7 @@ class Speaker:
 
 def draw_speakers(part: str, count: int, seed: int) -> list[Speaker]:
     """`count` speakers of "train", "valid" or "test": half of them women, the part's variants in turn."""
-    rng = np.random.default_rng((seed, FIRST_ID[part]))
+    rng = np.random.default_rng((seed, FIRST_ID[part]))  # two numbers: unlike any stream of the corpus
     variants = {sex: rng.permutation(names) for sex, names in VARIANTS[part].items()}
     speakers = []
     for k in range(count):
