@@ -18,12 +18,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cmd_speaker.evaluation.comparison import Row, compare, markdown
+from cmd_speaker.evaluation.comparison import compare, describe, markdown
 from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
 from cmd_speaker.files import write_json
 from cmd_speaker.plots import draw_comparison
+from cmd_speaker.training.options import top_level
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Mini"
+HPARAMS = RECIPE / "hparams" / "mini.yaml"
 LOGGED = {
     "valid eer": "validation EER",
     "text.feature_active": "text outside m",
@@ -37,6 +39,7 @@ PAIRS = [
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,10 +49,8 @@ def main() -> None:
     options, more = parser.parse_known_args()
     for seed in options.seeds:
         train(options, seed, more)
-    first = options.out / f"seed_{options.seeds[0]}"
-    students = [
-        path.parent.name for path in sorted(first.glob("*/scores.txt"), key=lambda path: path.stat().st_mtime)
-    ]
+    students = [key.value for key, _ in top_level(HPARAMS)["students"][1].value]
+    students = students if options.train == "all" else options.train.split()
     runs = {name: [options.out / f"seed_{seed}" / name for seed in options.seeds] for name in students}
     scores = {name: [load_scores(run / "scores.txt") for run in folders] for name, folders in runs.items()}
     speakers = load_utt2spk(options.out / "corpus" / "manifests" / "test.csv")
@@ -67,18 +68,13 @@ def train(options: argparse.Namespace, seed: int, more: Sequence[str]) -> None:
     """The students of one seed, in a process of its own whose output goes to DIR/seed_SEED.log."""
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(RECIPE / "train.py"), str(RECIPE / "hparams" / "mini.yaml")]
+    command = [sys.executable, str(RECIPE / "train.py"), str(HPARAMS)]
     command += ["--train", options.train, "--seed", str(seed), "--output_folder", str(out / f"seed_{seed}")]
     command += ["--data_folder", str(out / "corpus"), "--cache_folder", str(out / "cache"), *more]
     begin = time.perf_counter()
     with (out / f"seed_{seed}.log").open("w") as log:
         subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
     print(f"seed {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
-
-
-def describe(rows: Sequence[Row]) -> str:
-    first = rows[0].runs[0]
-    return f"Mini: {first.speakers} test speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
 
 
 def logged(runs: Mapping[str, Sequence[Path]]) -> str:

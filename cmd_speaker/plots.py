@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 
 def draw_comparison(parts: Sequence[tuple[str, Sequence[Row]]], path: str | Path) -> None:
+    """Write `comparison_figure(parts)` to a PNG file."""
+    save_figure(comparison_figure(parts), path)
+
+
+def comparison_figure(parts: Sequence[tuple[str, Sequence[Row]]]) -> Figure:
     """EER of every run and the paired difference from the baseline, one row of panels a trial list.
 
-    `parts` are (title, rows of `evaluation.comparison.compare`).
+    `parts` are (title, rows of `evaluation.comparison.compare`); error rates in percent.
     """
     height = sum(0.9 + 0.32 * len(rows) for _, rows in parts)
     figure = _figure(9, height)
@@ -36,7 +41,7 @@ def draw_comparison(parts: Sequence[tuple[str, Sequence[Row]]], path: str | Path
         right.set(title=f"difference from {rows[0].name}", xlabel="EER points, 95 % over speakers, paired")
         for axes in (left, right):
             axes.grid(axis="x", alpha=0.3)
-    save_figure(figure, path)
+    return figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

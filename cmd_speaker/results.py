@@ -9,7 +9,7 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.comparison import compare, table
+from cmd_speaker.evaluation.comparison import compare, describe, table
 from cmd_speaker.evaluation.scores import load_scores, save_scores
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
@@ -75,7 +75,5 @@ def compare_students(runs: Mapping[str, Path], test: Manifest, folder: str | Pat
     speakers = {utterance.id: utterance.spk_id for utterance in test}
     rows = compare({name: [load_scores(run / "scores.txt")] for name, run in runs.items()}, speakers)
     write_json(Path(folder) / "results.json", {row.name: row.as_dict() for row in rows})
-    first = rows[0].runs[0]
-    title = f"{first.speakers} speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
-    draw_comparison([(title, rows)], Path(folder) / "results.png")
-    return f"{title}\n{table(rows)}"
+    draw_comparison([(describe(rows), rows)], Path(folder) / "results.png")
+    return f"{describe(rows)}\n{table(rows)}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from cmd_speaker.evaluation.bootstrap import Difference, PairedDifference, paired_difference
 from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import Summary, summarise
 
-HEADER = ("system", "EER %", "minDCF(0.05)", "EER - {baseline}, points [95 %]", "relative")
+HEADER = ("system", "EER %{brackets}", "minDCF(0.05)", "EER - {baseline}, points [95 %]", "relative")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Row:
         return sum(run.min_dcf_005 for run in self.runs) / len(self.runs)
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON; error rates as fractions."""
         return {
             "runs": [run.as_dict() for run in self.runs],
             "eer": self.eer,
@@ -53,10 +55,23 @@ class Row:
         return (self.name, eer, f"{self.min_dcf:.3f}", points, relative)
 
 
+def _header(rows: Sequence[Row]) -> list[str]:
+    brackets = " [95 %]" if len(rows[0].runs) == 1 else " (runs)"
+    return [cell.format(baseline=rows[0].name, brackets=brackets) for cell in HEADER]
+
+
 def _points(difference: Difference) -> tuple[str, str]:
-    """Percentage points with their interval, and the relative difference."""
+    """Percentage points with their interval, and the relative difference (none where the baseline has no error)."""
     low, high = 100 * difference.interval.low, 100 * difference.interval.high
-    return f"{100 * difference.difference:+.2f}  [{low:+.2f}, {high:+.2f}]", f"{difference.relative:+.1%}"
+    relative = "" if isnan(difference.relative) else f"{difference.relative:+.1%}"
+    return f"{100 * difference.difference:+.2f}  [{low:+.2f}, {high:+.2f}]", relative
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """On what the rows were measured, and what a reader of their intervals must know."""
+    first = rows[0].runs[0]
+    text = f"{first.speakers} speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
+    return f"{text} ({first.warning})" if first.warning else text
 
 
 def compare(
@@ -87,7 +102,7 @@ def compare(
 
 def table(rows: Sequence[Row]) -> str:
     """The rows in columns, for a terminal of some 100 characters."""
-    header = [cell.format(baseline=rows[0].name) for cell in HEADER]
+    header = _header(rows)
     cells = [header, *(row.cells() for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
     lines = [
@@ -99,6 +114,6 @@ def table(rows: Sequence[Row]) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The same table in Markdown."""
-    header = [cell.format(baseline=rows[0].name) for cell in HEADER]
+    header = _header(rows)
     lines = [header, ["---"] * len(header), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

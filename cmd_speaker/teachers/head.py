@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -103,7 +104,14 @@ class TeacherTargets:
 
     @classmethod
     def load(cls, path: str | Path) -> TeacherTargets:
-        return cls(**load_file(path))
+        """Read what `save` wrote; raises `DataError` where the file is damaged."""
+        try:
+            return cls(**load_file(path))
+        except (OSError, SafetensorError, TypeError) as error:
+            raise DataError(
+                "the targets of stage 1 are damaged", file=path, found=str(error),
+                fix="Delete the teacher's folder and run the recipe again",
+            ) from error  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from cmd_speaker.embeddings import Embeddings
+from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.metrics import eer
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.trials import Trials
-from cmd_speaker.files import write_json
+from cmd_speaker.files import file_checksum, write_json
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.bank import (
     UNMATCHED,
@@ -75,10 +76,17 @@ def prepare_teacher(
     modality, folder = MODALITIES[teacher.modality], Path(folder)
     targets_path, report_path = folder / "targets.safetensors", folder / "report.json"
     inputs = modality.inputs(train, data_root)
+    made_from = _made_from(train, valid, student_size, seed)
     if report_path.is_file() and not rebuild:
         bank = load_bank(folder, inputs, teacher.source())
         targets = TeacherTargets.load(targets_path)
         report = json.loads(report_path.read_text(encoding="utf-8"))
+        if report["made_from"] != made_from:
+            raise DataError(
+                f"stage 1 of the teacher '{name}' was made for another run", file=report_path,
+                expected=made_from, found=report["made_from"],
+                fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
+            )  # fmt: skip
     else:
         # While it is made anew, nothing may look finished.
         report_path.unlink(missing_ok=True)
@@ -93,12 +101,25 @@ def prepare_teacher(
             "inputs": stage1.inputs,
             "identification_ceiling": stage1.ceiling,
             "stage1_accuracy": stage1.accuracy,
+            "made_from": made_from,
         }
         if valid is not None:
             report |= _ceiling(teacher, head, *valid, data_root)
         write_json(report_path, report)  # last: its presence says that the rest is there
     rows, levels = bank.match(train)
     return PreparedTeacher(name, targets, rows, report | {"matched": coverage(levels)})
+
+
+def _made_from(
+    train: Manifest, valid: tuple[Manifest, Trials] | None, student_size: int, seed: int
+) -> dict[str, str | int | None]:
+    """What decides stage 1 beside the inputs and the teacher, which the bank knows."""
+    return {
+        "training_manifest": file_checksum(train.path),
+        "validation_manifest": valid and file_checksum(valid[0].path),
+        "student_size": student_size,
+        "seed": seed,
+    }
 
 
 def describe(prepared: PreparedTeacher) -> str:

@@ -82,16 +82,8 @@ class SmallTextTeacher:
         return weights_checksum(self.encoder, self.tokenizer.serialized_model_proto())
 
     def source(self) -> str:
-        numbers = (
-            self.vocabulary,
-            self.size,
-            self.layers,
-            self.heads,
-            self.steps,
-            self.batch_size,
-            self.seed,
-        )
-        return f"SmallTextTeacher{numbers}"
+        sizes = (self.vocabulary, self.size, self.layers, self.heads)
+        return f"SmallTextTeacher{(*sizes, self.steps, self.batch_size, self.seed)}"
 
     def _tokens(self, text: str) -> list[int]:
         assert self.tokenizer is not None

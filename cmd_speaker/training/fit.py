@@ -40,6 +40,7 @@ def train_student(
     for `train`; without any the student learns from audio only.
     """
     brain, loader = build_brain(recipe, train, valid, teachers)
+    recipe.run.begin()
     # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
     bar = sys.stderr.isatty() and not brain.noprogressbar
     brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
-import json
-import platform
 import re
-import subprocess
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -29,11 +25,11 @@ from cmd_speaker.audio import MIN_SECONDS
 from cmd_speaker.encoder import check_device
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
-from cmd_speaker.files import file_checksum, write_json
 from cmd_speaker.students import STUDENTS
 from cmd_speaker.teachers.stage1 import MODALITIES
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, read_options, scalar, suggest, top_level
+from cmd_speaker.training.run import Run, open_run
 
 REQUIRED_KEYS = {
     "seed", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end", "student",
@@ -44,15 +40,11 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 OPTIONAL_KEYS = {"cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment"}
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
-NOT_DECISIVE = {
-    "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
-    "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
-    "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
-}  # fmt: skip
-"""Keys that may differ when a run is resumed, because they do not change its result."""
 LEAST: dict[str, tuple[Any, float]] = {
     "seed": (int, 0), "number_of_epochs": (int, 1), "batch_size": (int, 2), "validation_interval": (int, 1),
     "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0), "validation_speakers": (int, 0),
+    "training_speakers": (int, 4), "test_speakers": (int, 4), "corpus_seed": (int, 0),
+    "text_teacher": ((int, float), 0), "face_teacher": ((int, float), 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
     "margin": ((int, float), 0), "feature_weight": ((int, float), 0), "classifier_weight": ((int, float), 0),
 }  # fmt: skip
@@ -77,59 +69,31 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
 }
 """What a key must hold, and its name in words."""
-PACKAGES = (
-    "cmd-speaker",
-    "torch",
-    "torchaudio",
-    "speechbrain",
-    "numpy",
-    "sentencepiece",
-    "soundfile",
-    "pillow",
-)
 
 
 @dataclass
 class Recipe:
-    """A recipe that was opened: `hparams` are the YAML's objects, `folder` is the run's folder."""
+    """A recipe that was opened: `hparams` are the YAML's objects, `run` is the record of this run."""
 
-    yaml_path: Path
     hparams: dict[str, Any]
     run_opts: RunOptions
-    folder: Path
+    run: Run
     argv: Sequence[str]
     own_keys: Collection[str]
     command: str
-    """The command of this run, for messages that say how to repeat it."""
+    """The command that was given, for messages that say how to repeat it."""
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
 
     def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
         """The same recipe with other `values`: a run in `RUN/NAME` that shares the folders `SHARED_KEYS`."""
         shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
         changed = {**shared, **values, "output_folder": self.folder / name}
-        more = [str(part) for key, value in changed.items() for part in (f"--{key}", value)]
+        texts = {key: "" if value is None else str(value) for key, value in changed.items()}
+        more = [part for key, text in texts.items() for part in (f"--{key}", text)]
         return replace(open_recipe([*self.argv, *more], self.own_keys), command=self.command)
-
-    def provenance(self) -> dict[str, Any]:
-        """What a model of this run was made from: no path of this machine, no name of a person."""
-        run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        return {name: run[name] for name in ("recipe", "hyperparameters", "versions", "commit", "checksums")}
-
-    def add_checksums(self, *paths: Path) -> None:
-        """Note the SHA-256 of manifests and lists; refuse to resume when one has changed."""
-        run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        for path in paths:
-            # Of files that runs share, no path of this machine.
-            own = path.is_relative_to(self.folder)
-            name = str(path.relative_to(self.folder)) if own else "/".join(path.parts[-2:])
-            found = file_checksum(path)
-            known = run["checksums"].setdefault(name, found)
-            if known != found:
-                raise DataError(
-                    "the run was begun with another version of this file", file=path,
-                    expected=f"SHA-256 {known[:12]}...", found=f"{found[:12]}...",
-                    fix="Choose another --output_folder, or delete this run",
-                )  # fmt: skip
-        write_json(self.folder / "run.json", run)
 
 
 def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
@@ -161,9 +125,8 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     check_device(run_opts.device or "cpu")
     folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
-    _begin_run(folder, path, resolved, argv, run_opts)
-    command = f"cmd-speaker train {path} --output_folder {folder}"
-    return Recipe(path, hparams, run_opts, folder, argv, own_keys, command)
+    run = open_run(folder, path, resolved, argv, run_opts)
+    return Recipe(hparams, run_opts, run, argv, own_keys, f"cmd-speaker train {shlex.join(argv)}")
 
 
 def _check_keys(path: Path, own_keys: set[str]) -> None:
@@ -234,59 +197,3 @@ def _reason(error: Exception) -> str:
 def _hint(error: Exception) -> str:
     placeholder = re.search(r"'(\w+)' is a !PLACEHOLDER", str(error))
     return f"Give --{placeholder[1]} VALUE" if placeholder else "Correct the value or the argument's name"
-
-
-def _begin_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run_opts: RunOptions) -> None:
-    """Write the resolved YAML and run.json; refuse to resume a run under other hyperparameters."""
-    decisive = _decisive(path, resolved, folder)
-    given = sorted(run_opts.overridden_args - NOT_DECISIVE)
-    decisive |= {name: str(getattr(run_opts, name)) for name in given}
-    fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    record = folder / "run.json"
-    if record.is_file():
-        before = json.loads(record.read_text(encoding="utf-8"))
-        if before["fingerprint"] != fingerprint:
-            old = before["hyperparameters"]
-            changed = [k for k in sorted(old.keys() | decisive.keys()) if old.get(k) != decisive.get(k)]
-            # An object that differs because of a value that has a key of its own is no news.
-            changed = [k for k in changed if not re.search(r"(^|\s)!", decisive.get(k, ""))] or changed
-            raise DataError(
-                f"the run in this folder was begun with another {', '.join(changed)}", file=record,
-                expected=", ".join(f"{k}: {old.get(k)}" for k in changed),
-                found=", ".join(f"{k}: {decisive.get(k)}" for k in changed),
-                fix="Choose another --output_folder, or delete this one",
-            )  # fmt: skip
-        return
-    (folder / "hyperparams.yaml").write_text(resolved, encoding="utf-8")
-    run = {
-        "recipe": path.name,
-        "arguments": list(argv),
-        "seed": int(decisive["seed"]),
-        "fingerprint": fingerprint,
-        "hyperparameters": decisive,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "commit": _commit(path),
-        "machine": f"{platform.machine()}, {platform.system()}",
-        "checksums": {},
-    }
-    write_json(record, run)
-
-
-def _decisive(path: Path, resolved: str, folder: Path) -> dict[str, str]:
-    """Top-level key -> canonical text of its value, for the keys that decide the result."""
-    texts = {}
-    for key, (_, value) in top_level(path, resolved).items():
-        if key not in NOT_DECISIVE:
-            texts[key] = re.sub(r"\s+", " ", yaml.serialize(value)).strip().removesuffix(" ...")
-    return {key: text.replace(str(folder), "<output_folder>") for key, text in texts.items()}
-
-
-def _commit(path: Path) -> str | None:
-    """The checkout's commit, marked where files differ from it; None outside a checkout."""
-    git = ["git", "-C", str(path.resolve().parent)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + (" with changes" if dirty.stdout.strip() else "")

@@ -30,7 +30,7 @@ def prepare_teachers(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
         )  # fmt: skip
-        recipe.add_checksums(folder / "targets.safetensors")
+        recipe.run.add_checksums(folder / "targets.safetensors")
         print(describe(found))
         prepared.append(found)
     if prepared and hparams["permute_teacher"]:

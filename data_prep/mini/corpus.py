@@ -16,13 +16,18 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -64,7 +69,7 @@ class Design:
         for part in UTTERANCES:
             count = getattr(self, part)
             if not 4 <= count <= 9999:
-                raise UsageError(f"{part} speakers {count}: expected 4 to 9999")
+                raise UsageError(f"{count} speakers in the {part} part: expected 4 to 9999")
 
 
 @dataclass(frozen=True)
@@ -82,45 +87,93 @@ def prepare(data_folder: str | Path, design: Design) -> Prepared:
     """The corpus of `design` in `data_folder`, made unless it is there.
 
     It is built beside its place and moved there when it is whole, so a broken run leaves no half corpus.
-    Raises `DataError` where the folder holds something else.
+    Raises `DataError` where the folder holds something else, or not all of the corpus any more.
     """
-    root = Path(data_folder)
-    made_with = {"version": VERSION, **asdict(design)}
-    if root.is_dir() and any(root.iterdir()):
-        if (found := _made_with(root)) != made_with:
-            raise DataError(
-                "the folder holds another corpus", file=root, expected=made_with,
-                found=found or "no readable corpus.json", fix="Choose another --data_folder, or delete this one",
-            )  # fmt: skip
-    else:
-        _make(root, design, made_with)
+    if data_folder in (None, ""):
+        raise UsageError("no data_folder: give the folder in which the corpus is to be made")
+    root = Path(str(data_folder)).resolve()
+    if root.exists() and not root.is_dir():
+        raise DataError("not a folder", file=root, fix="Choose another --data_folder")
+    if not root.is_dir() or not any(root.iterdir()):
+        _make(root, design)
+    _check(root, design)
     names = ("train.csv", "valid.csv", "test.csv", "valid_trials.txt", "test_trials.txt")
     return Prepared(*(root / "manifests" / name for name in names))
 
 
-def _made_with(root: Path) -> dict[str, int] | None:
+def _check(root: Path, design: Design) -> None:
+    """Raise `DataError` unless `root` holds all of the corpus of `design`."""
+    wanted, found = _made_with(design), _read_json(root / "corpus.json")
+    if found is None or {key: found.get(key) for key in wanted} != wanted:
+        raise DataError(
+            "the folder holds another corpus", file=root, expected=wanted,
+            found=found or "no readable corpus.json", fix="Choose another --data_folder, or delete this one",
+        )  # fmt: skip
+    if (files := _count_files(root)) != found["files"]:
+        raise DataError(
+            "the corpus is not complete any more", file=root, expected=found["files"], found=files,
+            fix="Delete the folder: it will be made again",
+        )  # fmt: skip
+
+
+def _made_with(design: Design) -> dict[str, int]:
+    return {"version": VERSION, **asdict(design)}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((root / "corpus.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
-def _make(root: Path, design: Design, made_with: dict[str, int]) -> None:
+def _count_files(root: Path) -> dict[str, int]:
+    kinds = ("wav/*/*/*.flac", "faces/*/*/*.jpg", "manifests/*")
+    return {kind: sum(path.stat().st_size > 0 for path in root.glob(kind)) for kind in kinds}
+
+
+def _make(root: Path, design: Design) -> None:
     """Build the corpus in a folder named after this process, which takes the place of `root` when it is whole."""
     for left in root.parent.glob(f".{root.name}.*.partial"):
-        if not _runs(int(left.name.split(".")[-2])):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not _runs(int(process)):
             shutil.rmtree(left, ignore_errors=True)
-    partial_root = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    building = root.with_name(f".{root.name}.{os.getpid()}.partial")
     try:
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        # More workers than the disk can serve only take memory.
+        workers = min(
+            4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+        with ProcessPoolExecutor(workers, get_context("spawn"), _end_with, (os.getpid(),)) as pool:
             for part in UTTERANCES:
-                _make_part(partial_root, part, design, pool)
-        write_json(partial_root / "corpus.json", made_with)
+                _make_part(building, part, design, pool)
+        made_by = {"espeakng-loader": version("espeakng-loader"), "pillow": version("pillow")}
+        write_json(
+            building / "corpus.json",
+            {**_made_with(design), "files": _count_files(building), "made_by": made_by},
+        )
         if root.is_dir():
             root.rmdir()
-        partial_root.rename(root)
+        building.rename(root)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that made the corpus was ended from outside", file=root, expected="1 GB of free memory",
+            found=str(error), fix="Free some memory and repeat the command",
+        ) from error  # fmt: skip
     finally:
-        shutil.rmtree(partial_root, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _end_with(parent: int) -> None:
+    """In a worker: end when the process that began it has ended, also where that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _runs(process: int) -> bool:

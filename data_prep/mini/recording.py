@@ -18,7 +18,7 @@ class Session:
     """What the recordings of one day have in common."""
 
     response: np.ndarray
-    """Impulse response of room and microphone together, at 16 kHz."""
+    """Impulse response of room and microphone together, float64 [samples], at 16 kHz."""
     snr: float
     """Signal-to-noise ratio in dB."""
     slope: float

@@ -23,14 +23,29 @@ SAMPLE_RATE = 22050
 SYNCHRONOUS, DONT_EXIT, UTF8 = 2, 0x8000, 1
 RATE, PITCH, RANGE = 1, 3, 4
 """Names and values of espeak-ng's speak_lib.h."""
+LONGEST_PATH = 120
+"""In bytes: espeak-ng does not start where its data lie deep, for it has 160 for a path with a file's name."""
 
 
 def main() -> None:
+    """Answer the request on standard input; ends with exit code 1 and a reason where espeak-ng cannot."""
     request = json.load(sys.stdin)
+    data = espeakng_loader.get_data_path()
+    if len(os.fsencode(data)) <= LONGEST_PATH:
+        return speak(request, os.fsencode(data))
+    import tempfile  # here, because it is slow to load and seldom needed
+
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "espeak-ng-data")
+        os.symlink(data, link)
+        speak(request, os.fsencode(link))
+
+
+def speak(request: dict, data: bytes) -> None:
+    """Write what REQUEST asks for, with espeak-ng's data in the folder `data`."""
     library = ctypes.CDLL(espeakng_loader.get_library_path())
-    data = os.fsencode(espeakng_loader.get_data_path())
     if library.espeak_Initialize(SYNCHRONOUS, 0, data, DONT_EXIT) != SAMPLE_RATE:
-        sys.exit(f"espeak-ng cannot be started with its data in {espeakng_loader.get_data_path()}")
+        sys.exit(f"espeak-ng cannot be started with its data in {os.fsdecode(data)}")
     voice = f"{request['language']}+{request['variant']}"
     # Asked for a variant that it lacks, espeak-ng speaks in its default voice.
     known = os.listdir(os.path.join(os.fsdecode(data), "voices", "!v"))

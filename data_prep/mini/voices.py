@@ -41,11 +41,11 @@ def speak(variant: str, tract: float, sentences: Sequence[Sentence]) -> list[np.
         # Stretching by `tract` slows speech down, which the rate makes up for.
         "sentences": [{**vars(s), "rate": round(s.rate * tract)} for s in sentences],
     }
-    command = [sys.executable, "-I", str(SYNTHESISER)]
+    command = [sys.executable, "-P", str(SYNTHESISER)]
     done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        missing = "espeakng_loader" in reason[-1]
+        missing = "No module named 'espeakng_loader" in reason[-1]
         raise DataError(
             "the synthesiser is not installed" if missing else f"the synthesiser cannot speak as '{variant}'",
             expected="espeak-ng, which the package espeakng-loader brings", found=reason[-1],

@@ -26,27 +26,34 @@ OWN_KEYS = {"data_folder", "students", "train", *CORPUS_KEYS}
 
 
 def main(argv: list[str]) -> None:
+    """The whole run; `argv` is the YAML and `--key value ...`."""
     begin = time.monotonic()
     recipe = open_recipe(argv, OWN_KEYS)
     hparams, folder = recipe.hparams, recipe.folder
     chosen = chosen_students(hparams["students"], str(hparams["train"]))
+    # All are opened before the first is trained: a mistake in the last must not wait.
+    students = {name: recipe.variant(name, values) for name, values in chosen.items()}
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
     train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
     test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
+    recipe.run.add_checksums(*vars(corpus).values())
+    recipe.run.begin()
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
     print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
 
-    for name, values in chosen.items():
+    for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
-        train_one(recipe.variant(name, values), corpus)
-    print(f"\n{compare_students({name: folder / name for name in chosen}, test, folder)}")
+        train_one(student, corpus)
+    print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
     print("Is it the teacher's knowledge that helps? The controls of --train all are given wrong teachers.")
 
 
-def chosen_students(students: dict[str, dict[str, Any]], names: str) -> dict[str, dict[str, Any]]:
+def chosen_students(students: Any, names: str) -> dict[str, dict[str, Any]]:
     """The students named in `names` (separated by blanks, or "all"), in that order."""
+    if not isinstance(students, dict) or not all(isinstance(values, dict) for values in students.values()):
+        raise UsageError("students: expected {NAME: {key: value, ...}, ...}")
     chosen = list(students) if names == "all" else names.split()
     if not chosen or set(chosen) - students.keys():
         raise UsageError(f"--train '{names}': expected 'all' or some of {', '.join(students)}")
@@ -55,7 +62,7 @@ def chosen_students(students: dict[str, dict[str, Any]], names: str) -> dict[str
 
 def train_one(recipe: Recipe, corpus: Prepared) -> None:
     """Everything from the manifests to the scores of one student."""
-    recipe.add_checksums(*vars(corpus).values())
+    recipe.run.add_checksums(*vars(corpus).values())
     root = recipe.hparams["data_folder"]
     train, valid, test = (load_manifest(path, root) for path in (corpus.train, corpus.valid, corpus.test))
     for known, other in ((train, valid), (train, test), (valid, test)):
@@ -63,7 +70,7 @@ def train_one(recipe: Recipe, corpus: Prepared) -> None:
     held_out = (valid, load_trials(corpus.valid_trials))
     teachers = prepare_teachers(recipe, train, held_out, root)
     model = SpeakerModel(train_student(recipe, train, held_out, teachers))
-    model.save(recipe.folder / "model", recipe.provenance())
+    model.save(recipe.folder / "model", recipe.run.provenance())
     print(evaluate_student(model, test, load_trials(corpus.test_trials), recipe.folder))
 
 

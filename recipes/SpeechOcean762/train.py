@@ -32,13 +32,13 @@ def main(argv: list[str]) -> None:
         refuse_shared_speakers(train, valid[0])
     refuse_shared_speakers(train, test)
     lists = (corpus.train, corpus.valid, corpus.valid_trials, corpus.test, corpus.test_trials)
-    recipe.add_checksums(*(path for path in lists if path))
+    recipe.run.add_checksums(*(path for path in lists if path))
 
     teachers = prepare_teachers(recipe, train, valid, hparams["data_folder"])
     encoder = train_student(recipe, train, valid, teachers)
 
     model = SpeakerModel(encoder)
-    model.save(folder / "model", recipe.provenance())
+    model.save(folder / "model", recipe.run.provenance())
     print(evaluate_student(model, test, load_trials(corpus.test_trials), folder))
 
 

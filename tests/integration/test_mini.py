@@ -67,11 +67,16 @@ def test_students_share_corpus_cache_and_teachers_and_differ_in_what_taught_them
 
 def test_a_finished_run_is_read_again_and_a_student_can_be_added(run, monkeypatch, capsys):
     before = {name: (run / name / "scores.txt").read_bytes() for name in STUDENTS}
+    checkpoints = {
+        p: p.stat().st_mtime_ns for p in (run / "audio_only" / "checkpoints").rglob("*") if p.is_file()
+    }
     assert train(run, monkeypatch, "--train", "audio_only text_control") == 0
     table = capsys.readouterr().out
     assert "Control: every speaker is given another speaker's teacher." in table
-    assert "text_control" in table.splitlines()[-3]
+    assert "text_control" in table.splitlines()[-4]
     assert (run / "audio_only" / "scores.txt").read_bytes() == before["audio_only"]
+    assert checkpoints
+    assert all(p.stat().st_mtime_ns == then for p, then in checkpoints.items())  # not trained again
     assert (run / "text_control" / "scores.txt").read_bytes() != before["text"]
 
 
@@ -83,3 +88,16 @@ def test_an_unknown_student_and_another_corpus_are_refused(run, monkeypatch, cap
         == 3
     )
     assert "another corpus" in capsys.readouterr().err
+
+
+def test_a_mistake_can_be_corrected_in_the_same_folder(tmp_path, monkeypatch, capsys):
+    sizes = ("--train", "audio_only", "--text_teacher", "-1")
+    assert train(tmp_path, monkeypatch, *sizes) == 3
+    assert "bad value of 'text_teacher'" in capsys.readouterr().err
+    assert train(tmp_path, monkeypatch, "--training_speakers", "3") == 3
+    assert train(tmp_path, monkeypatch, "--students", "abc") == 2
+    assert train(tmp_path, monkeypatch, "--students", "{audio_only: {text_techer: 0}}", "--train", "all") == 2
+    assert not (tmp_path / "corpus").exists()
+    assert train(tmp_path, monkeypatch, "--train", "audio_only", "--batch_size", "5000") == 3
+    assert train(tmp_path, monkeypatch, "--train", "audio_only", "--cache_folder", "") == 0
+    assert not (tmp_path / "cache").exists()

@@ -65,8 +65,8 @@ def test_a_corpus_whose_making_was_killed_is_made_anew_and_nothing_is_left_behin
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
     assert killed > 0
-    # Workers of the killed ones end by themselves.
     time.sleep(2)
+    assert "spawn_main" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert start("killed").wait() == 0
     assert checksums("killed") == checksums("unbroken")
     assert {path.name for path in tmp_path.iterdir()} == {"unbroken", "killed"}

@@ -1,7 +1,9 @@
 """Mini as a whole: the tree, the parts kept apart, the same bytes for the same seed."""
 
 import dataclasses
+import itertools
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -100,6 +102,45 @@ def test_what_is_there_is_used_again_and_another_corpus_is_refused(made, tmp_pat
     assert (tmp_path / "theses.txt").read_text() == "not to be overwritten"
 
 
+def test_an_incomplete_corpus_is_refused(made, tmp_path):
+    import shutil
+
+    for lost in ("faces/id10001/s1/1.jpg", "manifests/valid.csv", "wav/id30001/s1/00001.flac"):
+        shutil.copytree(made[0], tmp_path / "copy")
+        (tmp_path / "copy" / lost).unlink()
+        with pytest.raises(DataError, match="not complete any more.*Delete the folder"):
+            prepare(tmp_path / "copy", DESIGN)
+        shutil.rmtree(tmp_path / "copy")
+
+
+def test_a_file_in_the_place_of_the_corpus_is_refused(tmp_path):
+    (tmp_path / "corpus").write_text("a file")
+    with pytest.raises(DataError, match="not a folder"):
+        prepare(tmp_path / "corpus", DESIGN)
+
+
+def test_one_person_has_one_face_and_one_voice_in_all_sessions(made):
+    """A person drawn anew, or another voice, in each session would leave sessions no closer than people."""
+    from cmd_speaker.audio import read_audio
+    from cmd_speaker.teachers.pictures import read_pictures
+
+    root, files = made
+    faces, voices = {}, {}
+    for utterance in load_manifest(files.train, root):
+        key = (utterance.spk_id, utterance.fields["session"])
+        pictures = sorted((root / "faces" / key[0] / key[1]).iterdir())
+        # Low resolution, without the mean: expression, pose and light matter less than skin and hair.
+        small = read_pictures(pictures, 8).astype(float).mean(0)
+        faces[key] = (small[:, 2:6, 2:6] - small.mean((1, 2), keepdims=True)).ravel()
+        spectrum = np.abs(np.fft.rfft(read_audio(utterance.wav), 65536))[400:16000]
+        voices.setdefault(key, []).append(np.log(spectrum.reshape(-1, 300).mean(1) + 1e-6))
+    for vectors in (faces, {key: np.mean(found, axis=0) for key, found in voices.items()}):
+        own, other = [], []
+        for a, b in itertools.combinations(vectors, 2):
+            (own if a[0] == b[0] else other).append(np.corrcoef(vectors[a], vectors[b])[0, 1])
+        assert np.mean(own) > np.mean(other)
+
+
 def test_a_broken_run_leaves_no_half_corpus(tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
@@ -111,7 +152,7 @@ def test_a_broken_run_leaves_no_half_corpus(tmp_path, monkeypatch):
 
 
 def test_too_few_speakers_are_refused():
-    with pytest.raises(UsageError, match="valid speakers 3"):
+    with pytest.raises(UsageError, match="3 speakers in the valid part"):
         Design(valid=3)
 
 

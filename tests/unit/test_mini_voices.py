@@ -1,5 +1,8 @@
 """The voices of Mini: what the synthesiser says, how sessions record it, who the speakers are."""
 
+import json
+import os
+import subprocess
 import sys
 
 import espeakng_loader  # only to look up its voices: the corpus itself never imports it
@@ -79,6 +82,21 @@ def test_an_unknown_voice_and_a_missing_synthesiser_are_errors_that_say_what_to_
         speak("f3", 1.0, [SAID])
 
 
+def test_espeak_starts_where_its_data_lie_deep(tmp_path):
+    import shutil
+    from pathlib import Path
+
+    deep = tmp_path / ("a" * 80) / ("b" * 80)
+    shutil.copytree(Path(espeakng_loader.__file__).parent, deep / "espeakng_loader")
+    environment = {**os.environ, "PYTHONPATH": str(deep)}
+    request = {"language": "en-us", "variant": "f3", "sentences": [vars(SAID)]}
+    said = subprocess.run(
+        [sys.executable, "-P", str(voices.SYNTHESISER)], input=json.dumps(request).encode(), env=environment,
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert len(said) > 4 + 2 * voices.SYNTHESISER_RATE
+
+
 def test_the_synthesiser_stays_in_its_own_process():
     before = sys.modules.pop("espeakng_loader")
     try:
@@ -104,6 +122,12 @@ def test_speakers_are_drawn_from_the_seed_half_of_them_women_with_variants_of_th
     assert [s.sex for s in speakers].count("female") == 60
     assert all(s.variant in VARIANTS["train"][s.sex] for s in speakers)
     assert len({s.id for part in VARIANTS for s in draw_speakers(part, 20, 1)}) == 60
+
+
+def test_the_speakers_of_two_parts_share_no_variant():
+    drawn = {part: {s.variant for s in draw_speakers(part, 120, 1)} for part in VARIANTS}
+    assert not drawn["train"] & (drawn["valid"] | drawn["test"])
+    assert not drawn["valid"] & drawn["test"]
 
 
 def test_size_and_energy_show_in_the_voice():
