@@ -61,7 +61,7 @@ def _header(rows: Sequence[Row]) -> list[str]:
 
 
 def _points(difference: Difference) -> tuple[str, str]:
-    """Percentage points with their interval, and the relative difference (none where the baseline has no error)."""
+    """Percentage points with their interval, and the relative difference (none from a perfect baseline)."""
     low, high = 100 * difference.interval.low, 100 * difference.interval.high
     relative = "" if isnan(difference.relative) else f"{difference.relative:+.1%}"
     return f"{100 * difference.difference:+.2f}  [{low:+.2f}, {high:+.2f}]", relative

@@ -36,14 +36,13 @@ def main(argv: list[str]) -> None:
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
     train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
     test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
-    recipe.run.add_checksums(*vars(corpus).values())
-    recipe.run.begin()
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
     print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
 
     for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
         train_one(student, corpus)
+    recipe.run.begin()
     print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")

@@ -159,7 +159,11 @@ def test_stage_1_on_faces(pictures, tmp_path, monkeypatch):
     assert f"Teacher 'face': {n} training speakers with {6 * n} different pictures, in {n} classes" in text
     assert f"{6 * n} by session" in text
     assert "replaced by its speaker's picture" in text
-    again = prepare_teacher("face", tiny(), tmp_path / "t", train, 12)
+    again = prepare_teacher("face", tiny(), tmp_path / "t", train, 12, valid=(valid, trials))
+    for other in ({"student_size": 24}, {"seed": 1}, {"valid": None}):
+        given = {"student_size": 12, "seed": 0, "valid": (valid, trials), **other}
+        with pytest.raises(DataError, match=r"made for another run.*--rebuild_bank"):
+            prepare_teacher("face", tiny(), tmp_path / "t", train, **given)
     assert torch.equal(made.targets.embedding, again.targets.embedding)
     assert len(seen) == 6 * n, "made once"
     assert made.permuted(1).rows.tolist() == made.rows.tolist()

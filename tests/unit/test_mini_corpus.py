@@ -108,7 +108,7 @@ def test_an_incomplete_corpus_is_refused(made, tmp_path):
     for lost in ("faces/id10001/s1/1.jpg", "manifests/valid.csv", "wav/id30001/s1/00001.flac"):
         shutil.copytree(made[0], tmp_path / "copy")
         (tmp_path / "copy" / lost).unlink()
-        with pytest.raises(DataError, match="not complete any more.*Delete the folder"):
+        with pytest.raises(DataError, match=r"not complete any more.*Delete the folder"):
             prepare(tmp_path / "copy", DESIGN)
         shutil.rmtree(tmp_path / "copy")
 
