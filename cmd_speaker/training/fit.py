@@ -44,6 +44,9 @@ def train_student(
     # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
     bar = sys.stderr.isatty() and not brain.noprogressbar
     brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)
+    # Until it is let go, the mapped audio counts as memory of this process, once for each student.
+    assert isinstance(loader.dataset, TrainingCrops)
+    loader.dataset.audio = None
     return brain.encoder.eval()
 
 

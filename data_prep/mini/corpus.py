@@ -109,9 +109,9 @@ def _check(root: Path, design: Design) -> None:
             "the folder holds another corpus", file=root, expected=wanted,
             found=found or "no readable corpus.json", fix="Choose another --data_folder, or delete this one",
         )  # fmt: skip
-    if (files := _count_files(root)) != found["files"]:
+    if (files := _count_files(root)) != found.get("files"):
         raise DataError(
-            "the corpus is not complete any more", file=root, expected=found["files"], found=files,
+            "the corpus is not complete any more", file=root, expected=found.get("files"), found=files,
             fix="Delete the folder: it will be made again",
         )  # fmt: skip
 
