@@ -11,8 +11,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cmd_speaker.errors import UsageError, exit_code_of
-from cmd_speaker.evaluation.trials import load_trials
-from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
+from cmd_speaker.evaluation.trials import Trials, load_trials
+from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import compare_students, evaluate_student
 from cmd_speaker.training.fit import train_student
@@ -34,14 +34,15 @@ def main(argv: list[str]) -> None:
     # All are opened before the first is trained: a mistake in the last must not wait.
     students = {name: recipe.variant(name, values) for name, values in chosen.items()}
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
-    train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
-    test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
+    train, valid, test = load_parts(corpus, hparams["data_folder"])
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
+    valid_trials, test_trials = load_trials(corpus.valid_trials), load_trials(corpus.test_trials)
     print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
 
     for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
-        train_one(student, corpus)
+        student.run.add_checksums(*vars(corpus).values())
+        train_one(student, train, (valid, valid_trials), (test, test_trials))
     recipe.run.begin()
     print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
@@ -59,18 +60,25 @@ def chosen_students(students: Any, names: str) -> dict[str, dict[str, Any]]:
     return {name: students[name] for name in chosen}
 
 
-def train_one(recipe: Recipe, corpus: Prepared) -> None:
-    """Everything from the manifests to the scores of one student."""
-    recipe.run.add_checksums(*vars(corpus).values())
-    root = recipe.hparams["data_folder"]
-    train, valid, test = (load_manifest(path, root) for path in (corpus.train, corpus.valid, corpus.test))
+def load_parts(corpus: Prepared, data_folder: str) -> tuple[Manifest, Manifest, Manifest]:
+    """The manifests of training, validation and test, which must share no speaker."""
+    train, valid, test = (
+        load_manifest(path, data_folder, check_files=True)
+        for path in (corpus.train, corpus.valid, corpus.test)
+    )
     for known, other in ((train, valid), (train, test), (valid, test)):
         refuse_shared_speakers(known, other)
-    held_out = (valid, load_trials(corpus.valid_trials))
-    teachers = prepare_teachers(recipe, train, held_out, root)
-    model = SpeakerModel(train_student(recipe, train, held_out, teachers))
+    return train, valid, test
+
+
+def train_one(
+    recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials], test: tuple[Manifest, Trials]
+) -> None:
+    """Everything from the manifests to the scores of one student."""
+    teachers = prepare_teachers(recipe, train, valid, recipe.hparams["data_folder"])
+    model = SpeakerModel(train_student(recipe, train, valid, teachers))
     model.save(recipe.folder / "model", recipe.run.provenance())
-    print(evaluate_student(model, test, load_trials(corpus.test_trials), recipe.folder))
+    print(evaluate_student(model, *test, recipe.folder))
 
 
 if __name__ == "__main__":
