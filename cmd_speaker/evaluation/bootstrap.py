@@ -63,8 +63,8 @@ Value = TypeVar("Value")
 class Resampled(Generic[Value]):
     """What draws of speakers tell of every figure, of costs for each operating point.
 
-    `left_out` replicates lacked a class. `act_dcf` is empty and `cllr` None unless the scores, of both systems where
-    two are compared, are log-likelihood ratios.
+    `left_out` replicates lacked a class. `act_dcf` is empty and `cllr` None unless the scores, of both systems
+    where two are compared, are log-likelihood ratios.
     """
 
     eer: Value
