@@ -15,10 +15,8 @@ from cmd_speaker.evaluation.speakers import trial_speakers
 
 FARS = (0.001, 0.01)
 """False acceptance rates at which the miss rate is reported unless others are asked for."""
-FEW_SPEAKERS = 40
-"""Below this number an interval over speakers is itself uncertain."""
-FEW_FOR_CLLR = 100
-"""Below this number the interval of Cllr, which a few hard speakers decide, is known to be too narrow."""
+FEW_SPEAKERS, FEW_FOR_CLLR = 100, 1000
+"""Below these numbers the intervals of EER and of Cllr are known to cover less than 95 % in some lists."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,15 @@ class Summary:
     @property
     def warning(self) -> str | None:
         """What a reader of the intervals must know."""
-        few = []
+        covers = []
         if self.speakers is not None and self.speakers < FEW_SPEAKERS:
-            few.append(
-                f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
-            )
+            covers.append("EER covers about 90 %")
         if self.speakers is not None and self.speakers < FEW_FOR_CLLR and self.cllr_interval is not None:
-            few.append(
-                f"with fewer than {FEW_FOR_CLLR} speakers the interval of Cllr covers about 90 %, not 95 %"
-            )
-        return "; ".join(few) or None
+            covers.append("Cllr covers 85 to 90 %")
+        if not covers:
+            return None
+        text = " and that of ".join(covers)
+        return f"only {self.speakers} speakers: where a few of them make most errors, the interval of {text}"
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"

@@ -1,6 +1,7 @@
 """What a summary holds, for people and for machines."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,10 +111,14 @@ def test_few_speakers_are_warned_of():
     assert "only 15 speakers" in summarise(scores, UTT2SPK, replicates=20).warning
     assert "Cllr" not in summarise(scores, UTT2SPK, replicates=20).warning
     assert (
-        "the interval of Cllr covers about 90 %"
+        "that of Cllr covers 85 to 90 %"
         in summarise(scores, UTT2SPK, replicates=20, llr=scores.scores).warning
     )
     assert summarise(scores).warning is None
+    many = replace(summarise(scores, UTT2SPK, replicates=20, llr=scores.scores), speakers=100)
+    assert "EER" not in many.warning
+    assert "the interval of Cllr covers" in many.warning
+    assert replace(many, speakers=1000).warning is None
 
 
 def test_every_trial_needs_its_llr():
