@@ -1,0 +1,87 @@
+"""The numbers that the report's figures draw, and that its JSON holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, log
+
+import numpy as np
+
+from cmd_speaker.evaluation.metrics import SortedScores
+
+HISTOGRAM_BINS = 40
+RELIABILITY_BINS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts of targets and nontargets, [bins] each, between `edges` [bins + 1]."""
+
+    edges: np.ndarray
+    targets: np.ndarray
+    nontargets: np.ndarray
+
+
+def histogram(scores: np.ndarray, labels: np.ndarray, bins: int = HISTOGRAM_BINS) -> Histogram:
+    """Bins of the same width from the lowest to the highest score."""
+    edges = np.histogram_bin_edges(scores, bins)
+    targets, nontargets = (np.histogram(scores[side], edges)[0] for side in (labels, ~labels))
+    return Histogram(edges, targets, nontargets)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Trials with neighbouring LLRs: what these promise (`llr`) and what came true (`observed`), natural logs.
+
+    `observed` is infinite where the bin lacks one of the classes.
+    """
+
+    low: float
+    high: float
+    targets: int
+    nontargets: int
+    llr: float
+    observed: float
+
+
+def reliability(llr: np.ndarray, labels: np.ndarray, bins: int = RELIABILITY_BINS) -> list[ReliabilityBin]:
+    """Log-likelihood ratios against what was observed; a calibrated system has `llr` = `observed` in every bin.
+
+    Both classes get the same total weight, as if targets had prior 1/2, which makes log-likelihood ratios log
+    odds; every bin holds the same weight, unless ties forbid. What a bin's LLRs promise is their mean
+    probability of a target, sigmoid(llr), as log odds again. (M. DeGroot and S. Fienberg, "The comparison
+    and evaluation of forecasters", The Statistician 32, 1983.)
+    """
+    order = np.argsort(llr, kind="stable")
+    llr, labels = llr[order], labels[order]
+    weight = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+    # Equal scores stay together: a bin may begin only where the score rises.
+    starts = np.flatnonzero(np.append(True, llr[1:] != llr[:-1]))
+    before = np.append(0, np.cumsum(weight))[starts]
+    wanted = np.arange(1, bins) / bins
+    first = np.unique(np.append(0, starts[np.minimum(np.searchsorted(before, wanted), len(starts) - 1)]))
+    found = []
+    for start, stop in zip(first, [*first[1:], len(llr)], strict=True):
+        part, is_target, mass = llr[start:stop], labels[start:stop], weight[start:stop]
+        hits, misses = mass[is_target].sum(), mass[~is_target].sum()
+        # Exact far from 0 too, where 1 - sigmoid(x) would be 0: the odds of two sums.
+        with np.errstate(over="ignore"):
+            odds = (mass / (1 + np.exp(-part))).sum(), (mass / (1 + np.exp(part))).sum()
+        observed = log(hits / misses) if hits and misses else inf if hits else -inf
+        targets = int(is_target.sum())
+        found.append(
+            ReliabilityBin(
+                float(part[0]), float(part[-1]), targets, len(part) - targets, _log_ratio(*odds), observed
+            )
+        )
+    return found
+
+
+def operating_rates(ordered: SortedScores, threshold: float) -> tuple[float, float]:
+    """FAR and FRR where scores >= `threshold` are accepted."""
+    curve, point = ordered.curve(), int(np.searchsorted(ordered.thresholds, threshold))
+    return float(curve.far(point)), float(curve.frr(point))
+
+
+def _log_ratio(a: float, b: float) -> float:
+    return log(a / b) if a and b else inf if a else -inf
