@@ -11,6 +11,8 @@ from cmd_speaker.evaluation.metrics import SortedScores
 
 HISTOGRAM_BINS = 40
 RELIABILITY_BINS = 12
+DEVIATE_STEPS = 200
+"""Cells of a DET curve in one normal deviate, some three to a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +87,24 @@ def operating_rates(ordered: SortedScores, threshold: float) -> tuple[float, flo
 
 def _log_ratio(a: float, b: float) -> float:
     return log(a / b) if a and b else inf if a else -inf
+
+
+def det_points(ordered: SortedScores) -> np.ndarray:
+    """Those points of the DET curve that a drawing on normal-deviate axes needs, by rising threshold.
+
+    A curve falls along one axis and rises along the other, so of its points those suffice where it enters another
+    cell of a fine grid; there are at most some thousand of them, however many the trials.
+    """
+    curve = ordered.curve()
+    cells = np.stack(
+        [np.rint(normal_deviates(rates) * DEVIATE_STEPS) for rates in (curve.far(), curve.frr())]
+    )
+    changes = (np.diff(cells) != 0).any(axis=0)
+    return np.flatnonzero(np.append(True, changes) | np.append(changes, True))
+
+
+def normal_deviates(rates: np.ndarray) -> np.ndarray:
+    """The normal deviates below which the rates lie; those of 0 and 1 are put at -10 and 10."""
+    from scipy.special import ndtri
+
+    return np.clip(ndtri(rates), -10, 10)

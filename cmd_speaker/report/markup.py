@@ -14,7 +14,7 @@ class Markup(str):
     """Text that is HTML already; any other text is escaped where it enters an element."""
 
 
-def element(name: str, *children: str, **attributes: str | float) -> Markup:
+def element(name: str, /, *children: str, **attributes: str | float) -> Markup:
     """`<name attribute="...">children</name>`; a `_` in an attribute's name stands for `-`, a last one for nothing.
 
     Children and values of attributes that are not `Markup` are escaped.

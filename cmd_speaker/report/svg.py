@@ -50,7 +50,9 @@ def linear_axis(label: str, low: float, high: float) -> Axis:
     unit = 10.0 ** np.floor(np.log10(rough))
     step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * (1 - 1e-9))
     first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
-    return Axis(label, first * step, last * step, [(k * step, f"{k * step:.6g}") for k in range(first, last + 1)])
+    return Axis(
+        label, first * step, last * step, [(k * step, f"{k * step:.6g}") for k in range(first, last + 1)]
+    )
 
 
 class Plot:

@@ -52,7 +52,9 @@ def figures(systems: Sequence[System]) -> Table:
     rows = [row for row in rows if set(row[1:]) != {NOTHING}]
     bounded = any(eer_interval(system.summary) for system in systems)
     note = "In brackets: 95 % intervals over speakers. " if bounded else ""
-    note += "Costs are normalised: 1 is what accepting or rejecting every trial costs, the cheaper of the two. "
+    note += (
+        "Costs are normalised: 1 is what accepting or rejecting every trial costs, the cheaper of the two. "
+    )
     note += "Cllr in bits: 0 is perfect, 1 is what no information costs."
     return Table("Figures of merit", ("measure", *(system.name for system in systems)), rows, note)
 
@@ -97,7 +99,9 @@ def differences(systems: Sequence[System]) -> Table | None:
 
 def _difference(found: Difference, factor: int, unit: str) -> tuple[str, str, str]:
     digits = 2 if factor == 100 else 3
-    numbers = [f"{factor * x:+.{digits}f}" for x in (found.difference, found.interval.low, found.interval.high)]
+    numbers = [
+        f"{factor * x:+.{digits}f}" for x in (found.difference, found.interval.low, found.interval.high)
+    ]
     relative = NOTHING if isnan(found.relative) else f"{found.relative:+.1%}"
     value = f"{numbers[0]} {unit}".rstrip()
     return f"{value} [{numbers[1]}, {numbers[2]}]", relative, "yes" if excludes_zero(found.interval) else "no"
@@ -151,7 +155,8 @@ def text_table(table: Table) -> str:
     lines = [table.header, *table.rows]
     widths = [max(len(line[k]) for line in lines) for k in range(len(table.header))]
     written = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
     ]
     return "\n".join([written[0], "-" * (sum(widths) + 2 * len(widths) - 2), *written[1:]])
 

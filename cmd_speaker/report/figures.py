@@ -1,0 +1,260 @@
+"""The figures of the report: each a drawing, its legend and the same numbers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from cmd_speaker.evaluation.evaluation import System
+from cmd_speaker.evaluation.metrics import SortedScores
+from cmd_speaker.evaluation.summary import Cost
+from cmd_speaker.report.curves import det_points, histogram, normal_deviates, operating_rates, reliability
+from cmd_speaker.report.markup import Markup, element
+from cmd_speaker.report.svg import SHAPES, Axis, Plot, linear_axis, swatch
+from cmd_speaker.report.tables import NOTHING, Table, percent
+
+STYLES = 6
+"""Colours and dashes of the style sheet, `s1` to `s6`."""
+RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.98, 0.998)
+"""Ticks of the DET curve."""
+TABLE_FARS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`note` says how to read it; `table` holds what it draws."""
+
+    title: str
+    drawing: Markup
+    legend: Markup
+    note: str
+    table: Table
+
+
+def style_of(number: int) -> str:
+    """The class of a system's lines."""
+    return f"s{number % STYLES + 1}"
+
+
+def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Figure:
+    """The DET curves of all systems on normal-deviate axes, with the EER and the operating points.
+
+    After A. Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    """
+    marked = [_marked(system, scores) for system, scores in zip(systems, ordered, strict=True)]
+    rates = np.array([point[2:] for points in marked for point in points], dtype=float)
+    fewest = min(min(len(scores.target_order), len(scores.nontarget_order)) for scores in ordered)
+    axes = [
+        _rate_axis(label, column, fewest)
+        for label, column in (("false acceptance rate, %", rates[:, 0]), ("miss rate, %", rates[:, 1]))
+    ]
+    plot = Plot(*axes)
+    for number, scores in enumerate(ordered):
+        plot.line(*_inside(scores, *axes), style_of(number))
+    for number, points in enumerate(marked):
+        for shape, filled, far, frr in points:
+            place = (float(normal_deviates(np.array(rate))) for rate in (far, frr))
+            plot.marker(*place, shape, f"{style_of(number)} {'full' if filled else 'open'}")
+    title = "Detection error trade-off"
+    said = "; ".join(f"{system.name}: EER {percent(system.summary.eer)}" for system in systems)
+    return Figure(
+        title,
+        plot.draw(
+            "det", title, f"Miss rate against false acceptance rate. {said}. The table has the values."
+        ),
+        _det_legend(systems),
+        "A curve nearer to the lower left is better. Both axes are normal deviates: normally distributed scores "
+        "give straight lines.",
+        _det_table(systems, ordered),
+    )
+
+
+def histogram_figure(key: str, system: System) -> Figure:
+    """How the scores of targets and of nontargets are distributed, and where the thresholds lie."""
+    found = histogram(system.values, system.scores.known_labels())
+    shares = [100 * counts / counts.sum() for counts in (found.targets, found.nontargets)]
+    name = "score" if system.llr is None else "log-likelihood ratio (natural)"
+    plot = Plot(
+        linear_axis(name, found.edges[0], found.edges[-1]),
+        linear_axis("share of the class's trials, %", 0, max(share.max() for share in shares)),
+    )
+    across = np.repeat(found.edges, 2)[1:-1]
+    for share, style in zip(shares, ("target", "nontarget"), strict=True):
+        plot.area(across, np.repeat(share, 2), style)
+    for share, style in zip(shares, ("target", "nontarget"), strict=True):
+        plot.line(across, np.repeat(share, 2), style)
+    for value, shape, _ in (thresholds := _thresholds(system)):
+        plot.upright(value, shape, "threshold")
+    samples = [
+        (swatch(element("path", class_=f"sample {style}", d="M-15 -6H15V6H-15Z")), words)
+        for style, words in (("target", "targets: same speaker"), ("nontarget", "nontargets: two speakers"))
+    ]
+    samples += [(_sample(shape, "threshold"), words) for _, shape, words in thresholds]
+    rows = [
+        (f"{low:.3f} to {high:.3f}", f"{targets:,}", f"{nontargets:,}")
+        for low, high, targets, nontargets in zip(
+            found.edges[:-1], found.edges[1:], found.targets, found.nontargets, strict=True
+        )
+    ]
+    title = f"Scores of {system.name}"
+    said = "; ".join(words for _, _, words in thresholds)
+    return Figure(
+        title,
+        plot.draw(
+            key,
+            title,
+            f"Histogram of the scores of targets and nontargets. {said}. The table has the counts.",
+        ),
+        _legend(samples),
+        "The less the two overlap, the better. Each class is drawn to the same area, however many trials it has.",
+        Table(f"Trials by score, {system.name}", (name, "targets", "nontargets"), rows),
+    )
+
+
+def reliability_figure(key: str, system: System) -> Figure:
+    """Whether log-likelihood ratios hold what they promise; the system must have them."""
+    assert system.llr is not None
+    bins = reliability(system.llr, system.scores.known_labels())
+    ends = [value for found in bins for value in (found.llr, found.observed) if isfinite(value)] or [0.0]
+    reach = max(abs(min(ends)), abs(max(ends)), 1.0)
+    plot = Plot(
+        linear_axis("LLR (natural log), as given", -reach, reach), linear_axis("as observed", -reach, reach)
+    )
+    line = np.array([plot.x.low, plot.x.high])
+    plot.line(line, line, "ideal")
+    good = [found for found in bins if isfinite(found.observed) and isfinite(found.llr)]
+    plot.line(np.array([f.llr for f in good]), np.array([f.observed for f in good]), "s1")
+    for found in good:
+        plot.marker(found.llr, found.observed, "circle", "s1 full")
+    for found in bins:
+        if found not in good:
+            plot.marker(found.llr, found.observed, "triangle" if found.observed > 0 else "wedge", "s1 open")
+    rows = [
+        (f"{f.low:.2f} to {f.high:.2f}", _llr(f.llr), _llr(f.observed), f"{f.targets:,}", f"{f.nontargets:,}")
+        for f in bins
+    ]
+    samples = [
+        (_sample("circle", "s1 full"), "trials with neighbouring LLRs"),
+        (swatch(element("path", class_="line ideal", d="M-15 0H15")), "perfectly calibrated"),
+    ]
+    if len(good) < len(bins):
+        samples.append((_sample("triangle", "s1 open"), "one class only: off the scale"))
+    title = f"Reliability of {system.name}"
+    said = "; ".join(f"{_llr(f.llr)} promised, {_llr(f.observed)} observed" for f in bins)
+    return Figure(
+        title,
+        plot.draw(key, title, f"Observed against given log-likelihood ratios: {said}."),
+        _legend(samples),
+        "Points below the diagonal: the system is too sure that speakers are the same; above: not sure enough.",
+        Table(
+            f"LLRs given and observed, {system.name}",
+            ("LLRs from, to", "given", "observed", "targets", "nontargets"),
+            rows,
+            "Both classes weigh the same; each row holds the same weight of trials, unless scores are equal.",
+        ),
+    )
+
+
+def _llr(value: float) -> str:
+    return f"{value:+.2f}" if isfinite(value) else "only targets" if value > 0 else "only nontargets"
+
+
+def _shape(number: int) -> str:
+    """The shape that stands for an operating point; the circle is the EER's."""
+    shapes = list(SHAPES)[1:]
+    return shapes[number % len(shapes)]
+
+
+def _marked(system: System, scores: SortedScores) -> list[tuple[str, bool, float, float]]:
+    """Shape, whether it is filled, FAR and FRR of the EER and of every operating point (least cost, decided)."""
+    summary, curve = system.summary, scores.curve()
+    marked = [("circle", False, summary.eer, summary.eer)]
+    for number, cost in enumerate(summary.costs):
+        best = scores.min_dcf_points[
+            np.argmin(_costs(cost, curve.frr(scores.min_dcf_points), curve.far(scores.min_dcf_points)))
+        ]
+        marked.append((_shape(number), False, float(curve.far(best)), float(curve.frr(best))))
+        if cost.act_dcf is not None:
+            marked.append((_shape(number), True, *operating_rates(scores, cost.point.threshold)))
+    return marked
+
+
+def _costs(cost: Cost, frr: np.ndarray, far: np.ndarray) -> np.ndarray:
+    point = cost.point
+    return point.c_miss * point.p_target * frr + point.c_fa * (1 - point.p_target) * far
+
+
+def _thresholds(system: System) -> list[tuple[float, str, str]]:
+    """Place, shape and words of every threshold of a system."""
+    summary = system.summary
+    found = [(summary.eer_threshold, "circle", f"threshold at the EER, {summary.eer_threshold:.3f}")]
+    if system.llr is not None:
+        for number, cost in enumerate(summary.costs):
+            value = cost.point.threshold
+            found.append((value, _shape(number), f"threshold at P_target {cost.point}, {value:.3f}"))
+    return found
+
+
+def _rate_axis(label: str, marked: np.ndarray, fewest: int) -> Axis:
+    """An axis of normal deviates that holds the marked rates and all that `fewest` trials can tell."""
+    lowest = max(min([*(marked[marked > 0] / 1.5), 0.01]), 1 / fewest / 2)
+    low = max([rate for rate in RATES if rate <= lowest], default=RATES[0])
+    high = min([rate for rate in RATES if rate >= max(marked.max(), 0.4)], default=RATES[-1])
+    shown = [rate for rate in RATES if low <= rate <= high]
+    ticks = [(float(normal_deviates(np.array(rate))), f"{100 * rate:g}") for rate in shown]
+    return Axis(label, ticks[0][0], ticks[-1][0], ticks)
+
+
+def _inside(scores: SortedScores, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """The curve in normal deviates as far as the axes show it, and one point beyond at each end."""
+    curve, points = scores.curve(), det_points(scores)
+    far, frr = normal_deviates(curve.far(points)), normal_deviates(curve.frr(points))
+    inside = np.flatnonzero((far >= x.low) & (far <= x.high) & (frr >= y.low) & (frr <= y.high))
+    if not len(inside):
+        return far[:0], frr[:0]
+    part = slice(max(inside[0] - 1, 0), inside[-1] + 2)
+    return far[part], frr[part]
+
+
+def _det_table(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Table:
+    fewest = min(len(scores.nontarget_order) for scores in ordered)
+    fars = [far for far in TABLE_FARS if far * fewest >= 1]
+    rows = [
+        (
+            percent(far),
+            *(
+                percent(float(np.min(scores.curve().frr()[scores.curve().far() <= far])))
+                for scores in ordered
+            ),
+        )
+        for far in fars
+    ]
+    return Table(
+        "Miss rate where the false acceptance rate is at most", ("FAR", *(s.name for s in systems)), rows
+    )
+
+
+def _det_legend(systems: Sequence[System]) -> Markup:
+    samples = [
+        (swatch(element("path", class_=f"line {style_of(number)}", d="M-15 0H15")), system.name)
+        for number, system in enumerate(systems)
+    ]
+    samples.append((_sample("circle", "s0 open"), "EER"))
+    calibrated = any(system.llr is not None for system in systems)
+    for number, cost in enumerate(systems[0].summary.costs):
+        samples.append((_sample(_shape(number), "s0 open"), f"least cost at P_target {cost.point}"))
+        if calibrated:
+            samples.append((_sample(_shape(number), "s0 full"), f"as decided at P_target {cost.point}"))
+    return _legend(samples)
+
+
+def _sample(shape: str, style: str) -> Markup:
+    return swatch(element("path", class_=f"marker {style}", d=SHAPES[shape]))
+
+
+def _legend(samples: Sequence[tuple[Markup, str]]) -> Markup:
+    items = [element("li", sample, element("span", words or NOTHING)) for sample, words in samples]
+    return element("ul", *items, class_="legend")
