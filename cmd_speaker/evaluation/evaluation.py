@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Evaluation:
 
 
 def evaluate_scores(paths: Sequence[Path], question: Question) -> Evaluation:
-    """Measure the systems whose scores are in `paths`, on the same trials; the first is what others are compared with.
+    """Measure the systems whose scores are in `paths` on the same trials, and compare the others with the first.
 
     Raises `UsageError` for options that do not fit together, `DataError` as the readers of the files do.
     """
@@ -134,7 +134,7 @@ def system_names(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
 def _distinct_parts(paths: Sequence[Path]) -> list[str]:
     """The paths without the folders at their beginning and the parts at their end that all of them share."""
     if len(paths) == 1:
-        return [str(paths[0])]
+        return ["/".join(paths[0].parts[-2:])]
     parts = [path.parts for path in paths]
     shortest = min(map(len, parts))
     first = next((k for k in range(shortest) if len({part[k] for part in parts}) > 1), shortest - 1)
@@ -144,16 +144,14 @@ def _distinct_parts(paths: Sequence[Path]) -> list[str]:
 
 def _load(paths: Sequence[Path], trials: Path | None) -> tuple[list[Scores], list[str]]:
     """The scores of all systems in one order of trials, and what was left out."""
-    loaded, warnings = [load_scores(path) for path in paths], []
+    loaded = [load_scores(path) for path in paths]
     if trials is None:
         for other in loaded[1:]:
             match_pairs(other, loaded[0].trials)
             match_pairs(loaded[0], other.trials)
         loaded[0].known_labels()
-        common = loaded[0].trials
-    else:
-        common = load_trials(trials)
-    aligned = []
+        return [loaded[0], *(attach_labels(other, loaded[0].trials)[0] for other in loaded[1:])], []
+    common, aligned, warnings = load_trials(trials), [], []
     for path, scores in zip(paths, loaded, strict=True):
         found, extra = attach_labels(scores, common)
         if extra:
@@ -181,21 +179,14 @@ def _measure(
         points=question.points,
         fars=question.fars,
     )
-    difference = None
-    if utt2spk is not None and question.replicates and first:
-        runs = [
-            Scores(system.trials, values)
-            for system, values in (
-                (first[0].scores, first[0].values),
-                (scores, scores.scores if llr is None else llr),
-            )
-        ]
-        difference = paired_difference(
-            runs[:1], runs[1:], utt2spk, question.seed, question.replicates, question.points
-        )
     made_by: dict[str, Any] = {}
     facts = provenance.system_facts(path, made_by, llr is not None)
-    return System(name, path, scores, llr, summary, difference, made_by=made_by, facts=facts)
+    system = System(name, path, scores, llr, summary, made_by=made_by, facts=facts)
+    if utt2spk is None or not question.replicates or not first:
+        return system
+    runs = [[Scores(scores.trials, one.values)] for one in (first[0], system)]
+    difference = paired_difference(*runs, utt2spk, question.seed, question.replicates, question.points)
+    return replace(system, difference=difference)
 
 
 def _calibration_of(question: Question, systems: int) -> list[Path | None]:
@@ -207,22 +198,22 @@ def _calibration_of(question: Question, systems: int) -> list[Path | None]:
         raise UsageError(
             f"--calibration is given once, or once for each of {systems} score files, not {len(given)} times"
         )
-    return given * systems if len(given) == 1 else given or [None] * systems
+    return [given[0]] * systems if len(given) == 1 else [*given] or [None] * systems
 
 
 def _warnings(systems: Sequence[System], question: Question) -> list[str]:
     found = []
     if question.speakers is None:
-        found.append("No interval: give the speakers with --speakers MANIFEST|utt2spk")
+        found.append("No interval: give the speakers with `--speakers MANIFEST|utt2spk`")
     elif not question.replicates:
-        found.append("No interval: --replicates is 0")
+        found.append("No interval: `--replicates` is 0")
     elif systems[0].summary.warning:
         found.append(systems[0].summary.warning)
     raw = [system.name for system in systems if system.llr is None]
     if raw:
         found.append(
-            f"{', '.join(raw)}: the scores are not calibrated, so neither actual costs nor Cllr are given; make a "
-            "calibration with `cmd-speaker calibrate` on other speakers and give it with --calibration, or say "
-            "--llr if the scores are log-likelihood ratios"
+            f"{', '.join(raw)}: not calibrated, so neither actual costs nor Cllr are given; make a calibration "
+            "on other speakers with `cmd-speaker calibrate` and give it with `--calibration`, or say `--llr` if "
+            "the scores are log-likelihood ratios"
         )
     return found

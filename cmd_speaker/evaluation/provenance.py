@@ -22,11 +22,11 @@ def common_facts(question: Question, scores: Scores) -> dict[str, str]:
     utterances = len(set(scores.trials.enrol.tolist()) | set(scores.trials.test.tolist()))
     facts = {
         "Trials": f"{len(scores):,} among {utterances:,} utterances",
-        "Trial list": _listed(question.trials)
+        "Trial list": named(question.trials)
         if question.trials
-        else "none given: labels are those of the score files",
-        "Speakers": _listed(question.speakers) if question.speakers else "not given, so no intervals",
-        "Metadata": _listed(question.metadata) if question.metadata else "none",
+        else "none given: the score files have the labels",
+        "Speakers": named(question.speakers) if question.speakers else "not given, so no intervals",
+        "Metadata": named(question.metadata) if question.metadata else "none",
     }
     if question.speakers and question.replicates:
         facts["Intervals"] = "95 %, percentile bootstrap over speakers"
@@ -52,7 +52,3 @@ def system_facts(path: Path, made_by: Mapping[str, Any], llr: bool) -> dict[str,
 def named(path: Path) -> str:
     """A file with its checksum."""
     return f"{path}, SHA-256 {file_checksum(path)}"
-
-
-def _listed(path: Path) -> str:
-    return named(path)

@@ -19,17 +19,18 @@ WORST = 10
 """Trials of each class that are listed."""
 
 UNCALIBRATED = (
-    "The scores of {} are not calibrated: they put trials in order, but a score says nothing about how likely the "
-    "same speaker is, so there is no reliability to draw, no actual cost and no Cllr. Fit a calibration on a list of "
-    "other speakers, `cmd-speaker calibrate SCORES --trials TRIALS --out FILE`, and give it with --calibration FILE; "
-    "if the scores are natural-log likelihood ratios already, say --llr."
+    "The scores of {} are not calibrated: they put trials in order, but do not say how likely the same speaker "
+    "is, so there is no reliability to draw, no actual cost and no Cllr. Fit a calibration on other speakers, "
+    "`cmd-speaker calibrate SCORES --trials TRIALS --out FILE`, and give it with `--calibration FILE`; if the "
+    "scores are natural-log likelihood ratios already, say `--llr`."
 )
 NO_DIFFERENCES = (
-    "No paired differences: they need the speakers. Give them with --speakers MANIFEST|utt2spk, and do not call a "
-    "system better for a smaller figure alone."
+    "No paired differences: they need the speakers. Give them with `--speakers MANIFEST|utt2spk`, and do not call "
+    "a system better for a smaller figure alone."
 )
-NO_BREAKDOWN = (
-    "Not asked for. Give a table about utterances or speakers and its columns: --metadata CSV --by COLUMN."
+NO_BREAKDOWN = "Not asked for: give a table about utterances or speakers, `--metadata CSV --by COLUMN`."
+WORST_FIRST = (
+    "Listen to these first: wrong labels, empty recordings and two voices in one file are often among them."
 )
 
 
@@ -63,13 +64,7 @@ class Content:
             Section("verdict", "Verdict", [*map(verdict, systems), *_compared(systems)]),
             Section("figures", "Figures of merit", (), _figures(systems)),
             Section("det", "Detection error trade-off", (), (), [det_figure(systems, ordered)]),
-            Section(
-                "scores",
-                "Scores",
-                (),
-                (),
-                [histogram_figure(*numbered) for numbered in _keys("scores", systems)],
-            ),
+            Section("scores", "Scores", (), (), [histogram_figure(*s) for s in _keys("scores", systems)]),
             _calibration(systems),
             _breakdown(evaluation),
             _worst(evaluation),
@@ -113,25 +108,19 @@ def _worst(evaluation: Evaluation) -> Section:
     found = []
     for system in evaluation.systems:
         targets, nontargets = worst_trials(system.values, system.scores.known_labels())
-        found.append(
-            _worst_table(
-                f"Targets with the lowest scores, {system.name}", system, targets, evaluation.speakers
-            )
-        )
-        found.append(
-            _worst_table(
-                f"Nontargets with the highest scores, {system.name}", system, nontargets, evaluation.speakers
-            )
-        )
-    text = "Listen to these first: wrong labels, empty recordings and two voices in one file are often among them."
-    return Section("worst", "Worst trials", (text,), found)
+        for what, places in (
+            ("Targets with the lowest", targets),
+            ("Nontargets with the highest", nontargets),
+        ):
+            found.append(_worst_table(f"{what} scores, {system.name}", system, places, evaluation.speakers))
+    return Section("worst", "Worst trials", (WORST_FIRST,), found)
 
 
 def _worst_table(caption: str, system: System, places: np.ndarray, speakers: Mapping[str, str]) -> Table:
-    pairs = [system.scores.trials.pair(place) for place in places]
-    rows = [
-        (str(rank), f"{system.values[place]:.4f}", *pair, *(speakers[name] for name in pair if speakers))
-        for rank, (place, pair) in enumerate(zip(places, pairs, strict=True), start=1)
-    ]
-    header = ("rank", "score" if system.llr is None else "LLR", "enrolment", "test")
-    return Table(caption, (*header, "its speaker", "its speaker") if speakers else header, rows)
+    header = ["rank", "score" if system.llr is None else "LLR", "enrolment", "test"]
+    rows = []
+    for rank, place in enumerate(places, start=1):
+        pair = system.scores.trials.pair(place)
+        row = [str(rank), f"{system.values[place]:.4f}", *pair]
+        rows.append([*row, " / ".join(dict.fromkeys(speakers[name] for name in pair))] if speakers else row)
+    return Table(caption, [*header, "speaker"] if speakers else header, rows)

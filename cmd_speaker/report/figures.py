@@ -56,9 +56,9 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
         plot.line(*_inside(scores, *axes), style_of(number))
     for number, points in enumerate(marked):
         for shape, filled, far, frr in points:
-            place = (float(normal_deviates(np.array(rate))) for rate in (far, frr))
-            plot.marker(*place, shape, f"{style_of(number)} {'full' if filled else 'open'}")
-    title = "Detection error trade-off"
+            left, up = (float(normal_deviates(np.array(rate))) for rate in (far, frr))
+            plot.marker(left, up, shape, f"{style_of(number)} {'full' if filled else 'open'}")
+    title = "DET curves" if len(systems) > 1 else "DET curve"
     said = "; ".join(f"{system.name}: EER {percent(system.summary.eer)}" for system in systems)
     return Figure(
         title,
@@ -103,11 +103,7 @@ def histogram_figure(key: str, system: System) -> Figure:
     said = "; ".join(words for _, _, words in thresholds)
     return Figure(
         title,
-        plot.draw(
-            key,
-            title,
-            f"Histogram of the scores of targets and nontargets. {said}. The table has the counts.",
-        ),
+        plot.draw(key, title, f"Histogram of targets and of nontargets; {said}. The table has the counts."),
         _legend(samples),
         "The less the two overlap, the better. Each class is drawn to the same area, however many trials it has.",
         Table(f"Trials by score, {system.name}", (name, "targets", "nontargets"), rows),
@@ -120,9 +116,8 @@ def reliability_figure(key: str, system: System) -> Figure:
     bins = reliability(system.llr, system.scores.known_labels())
     ends = [value for found in bins for value in (found.llr, found.observed) if isfinite(value)] or [0.0]
     reach = max(abs(min(ends)), abs(max(ends)), 1.0)
-    plot = Plot(
-        linear_axis("LLR (natural log), as given", -reach, reach), linear_axis("as observed", -reach, reach)
-    )
+    names = ("LLR (natural log) as given", "LLR as observed")
+    plot = Plot(*(linear_axis(name, -reach, reach) for name in names))
     line = np.array([plot.x.low, plot.x.high])
     plot.line(line, line, "ideal")
     good = [found for found in bins if isfinite(found.observed) and isfinite(found.llr)]
@@ -173,9 +168,8 @@ def _marked(system: System, scores: SortedScores) -> list[tuple[str, bool, float
     summary, curve = system.summary, scores.curve()
     marked = [("circle", False, summary.eer, summary.eer)]
     for number, cost in enumerate(summary.costs):
-        best = scores.min_dcf_points[
-            np.argmin(_costs(cost, curve.frr(scores.min_dcf_points), curve.far(scores.min_dcf_points)))
-        ]
+        points = scores.min_dcf_points
+        best = points[np.argmin(_costs(cost, curve.frr(points), curve.far(points)))]
         marked.append((_shape(number), False, float(curve.far(best)), float(curve.frr(best))))
         if cost.act_dcf is not None:
             marked.append((_shape(number), True, *operating_rates(scores, cost.point.threshold)))
@@ -221,20 +215,19 @@ def _inside(scores: SortedScores, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndar
 
 def _det_table(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Table:
     fewest = min(len(scores.nontarget_order) for scores in ordered)
-    fars = [far for far in TABLE_FARS if far * fewest >= 1]
     rows = [
-        (
-            percent(far),
-            *(
-                percent(float(np.min(scores.curve().frr()[scores.curve().far() <= far])))
-                for scores in ordered
-            ),
-        )
-        for far in fars
+        (percent(far), *(percent(_miss_rate(scores, far)) for scores in ordered))
+        for far in TABLE_FARS
+        if far * fewest >= 1
     ]
     return Table(
         "Miss rate where the false acceptance rate is at most", ("FAR", *(s.name for s in systems)), rows
     )
+
+
+def _miss_rate(scores: SortedScores, far: float) -> float:
+    curve = scores.curve()
+    return float(curve.frr()[np.argmax(curve.far() <= far)])
 
 
 def _det_legend(systems: Sequence[System]) -> Markup:

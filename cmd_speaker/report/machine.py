@@ -18,7 +18,7 @@ from cmd_speaker.report.verdict import verdict
 
 
 def report_json(content: Content) -> str:
-    """The text; the same content gives the same bytes, and `<` is written so that no browser takes it for a tag."""
+    """The text; the same content gives the same bytes, and `<` is no tag to any browser."""
     evaluation = content.evaluation
     value = {
         "title": content.title,

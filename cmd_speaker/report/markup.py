@@ -15,7 +15,7 @@ class Markup(str):
 
 
 def element(name: str, /, *children: str, **attributes: str | float) -> Markup:
-    """`<name attribute="...">children</name>`; a `_` in an attribute's name stands for `-`, a last one for nothing.
+    """`<name attribute="...">children</name>`; in an attribute's name `_` stands for `-`, a last `_` for nothing.
 
     Children and values of attributes that are not `Markup` are escaped.
     """

@@ -9,7 +9,7 @@ from math import isnan
 from cmd_speaker.evaluation.bootstrap import Difference, Interval
 from cmd_speaker.evaluation.breakdown import Group
 from cmd_speaker.evaluation.evaluation import Evaluation, System
-from cmd_speaker.evaluation.summary import Cost, Summary
+from cmd_speaker.evaluation.summary import Summary
 
 NOTHING = "–"
 
@@ -56,7 +56,7 @@ def figures(systems: Sequence[System]) -> Table:
         "Costs are normalised: 1 is what accepting or rejecting every trial costs, the cheaper of the two. "
     )
     note += "Cllr in bits: 0 is perfect, 1 is what no information costs."
-    return Table("Figures of merit", ("measure", *(system.name for system in systems)), rows, note)
+    return Table("Error rates and costs", ("measure", *(system.name for system in systems)), rows, note)
 
 
 def eer_interval(summary: Summary) -> Interval | None:
@@ -159,10 +159,3 @@ def text_table(table: Table) -> str:
         for line in lines
     ]
     return "\n".join([written[0], "-" * (sum(widths) + 2 * len(widths) - 2), *written[1:]])
-
-
-def calibration_loss(at: Cost) -> str:
-    """What deciding at the Bayes threshold costs beside the best threshold, in words."""
-    if at.act_dcf is None:
-        return f"least cost at P_target {at.point} {at.min_dcf:.3f}"
-    return f"cost at P_target {at.point} {at.act_dcf:.3f}, at the best threshold {at.min_dcf:.3f}"
