@@ -30,7 +30,7 @@ NO_DIFFERENCES = (
 )
 NO_BREAKDOWN = "Not asked for: give a table about utterances or speakers, `--metadata CSV --by COLUMN`."
 WORST_FIRST = (
-    "Listen to these first: wrong labels, empty recordings and two voices in one file are often among them."
+    "Listen to these first: wrong labels, empty files and two voices in one file are often among them."
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -86,8 +86,10 @@ def histogram_figure(key: str, system: System) -> Figure:
         plot.area(across, np.repeat(share, 2), style)
     for share, style in zip(shares, ("target", "nontarget"), strict=True):
         plot.line(across, np.repeat(share, 2), style)
-    for value, shape, _ in (thresholds := _thresholds(system)):
-        plot.upright(value, shape, "threshold")
+    thresholds = _thresholds(system)
+    for number, (value, shape, _) in enumerate(thresholds):
+        # At different heights, as thresholds can lie side by side.
+        plot.upright(value, shape, "threshold", 1 - 0.07 * number)
     samples = [
         (swatch(element("path", class_=f"sample {style}", d="M-15 -6H15V6H-15Z")), words)
         for style, words in (("target", "targets: same speaker"), ("nontarget", "nontargets: two speakers"))
@@ -124,26 +126,27 @@ def reliability_figure(key: str, system: System) -> Figure:
     plot.line(np.array([f.llr for f in good]), np.array([f.observed for f in good]), "s1")
     for found in good:
         plot.marker(found.llr, found.observed, "circle", "s1 full")
-    for found in bins:
-        if found not in good:
-            plot.marker(found.llr, found.observed, "triangle" if found.observed > 0 else "wedge", "s1 open")
-    rows = [
-        (f"{f.low:.2f} to {f.high:.2f}", _llr(f.llr), _llr(f.observed), f"{f.targets:,}", f"{f.nontargets:,}")
-        for f in bins
-    ]
     samples = [
         (_sample("circle", "s1 full"), "trials with neighbouring LLRs"),
         (swatch(element("path", class_="line ideal", d="M-15 0H15")), "perfectly calibrated"),
     ]
-    if len(good) < len(bins):
-        samples.append((_sample("triangle", "s1 open"), "one class only: off the scale"))
+    for end, shape, words in ((inf, "triangle", "targets only"), (-inf, "wedge", "nontargets only")):
+        alone = [found for found in bins if found.observed == end]
+        for found in alone:
+            plot.marker(found.llr, float(np.sign(end)) * 0.96 * plot.y.high, shape, "s1 open")
+        samples += [(_sample(shape, "s1 open"), f"{words}: off the scale")] if alone else []
+    rows = [
+        (f"{f.low:.2f} to {f.high:.2f}", _llr(f.llr), _llr(f.observed), f"{f.targets:,}", f"{f.nontargets:,}")
+        for f in bins
+    ]
     title = f"Reliability of {system.name}"
     said = "; ".join(f"{_llr(f.llr)} promised, {_llr(f.observed)} observed" for f in bins)
     return Figure(
         title,
         plot.draw(key, title, f"Observed against given log-likelihood ratios: {said}."),
         _legend(samples),
-        "Points below the diagonal: the system is too sure that speakers are the same; above: not sure enough.",
+        "Below the diagonal LLRs are too high and accept too easily, above it they are too low; where the line is "
+        "flatter than the diagonal, the system is too sure of itself.",
         Table(
             f"LLRs given and observed, {system.name}",
             ("LLRs from, to", "given", "observed", "targets", "nontargets"),

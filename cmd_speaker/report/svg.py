@@ -14,7 +14,7 @@ import numpy as np
 from cmd_speaker.report.markup import Markup, element, joined
 
 WIDTH, HEIGHT = 340.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 28.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 28.0, 46.0
 STEPS = 4
 """Steps a unit."""
 
@@ -77,10 +77,10 @@ class Plot:
         place = f"translate({self._left(x):.2f} {self._top(y):.2f})"
         self.parts.append(element("path", class_=f"marker {style}", d=SHAPES[shape], transform=place))
 
-    def upright(self, x: float, shape: str, style: str) -> None:
-        """A vertical line over the whole height with a marker on its top."""
+    def upright(self, x: float, shape: str, style: str, share: float = 1.0) -> None:
+        """A vertical line over the whole height with a marker at this share of it."""
         self.line(np.array([x, x]), np.array([self.y.low, self.y.high]), style)
-        self.marker(x, self.y.high, shape, style)
+        self.marker(x, self.y.low + share * (self.y.high - self.y.low), shape, style)
 
     def draw(self, key: str, title: str, description: str) -> Markup:
         """The drawing, named and described for those who do not see it; `key` is unique on the page."""
@@ -108,18 +108,21 @@ class Plot:
 
     def _grid(self) -> Markup:
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        lines, texts = [], []
+        # A label that would touch the one before is left out; its line stays.
+        lines, texts, written = [], [], -WIDTH
         for value, text in self.x.ticks:
             left = float(self._left(value))
             lines.append(f"M{left:.2f} {TOP:g}V{bottom:g}")
-            # The last label must not be cut off by the edge of the drawing.
-            anchor = "end" if left > right - 6 else "middle"
-            shift = right + RIGHT if anchor == "end" else left
-            texts.append(element("text", text, x=f"{shift:.2f}", y=bottom + 16, text_anchor=anchor))
+            if left - written > 6.5 * len(text) + 6:
+                texts.append(element("text", text, x=f"{left:.2f}", y=bottom + 18, text_anchor="middle"))
+                written = left
+        written = HEIGHT * 2
         for value, text in self.y.ticks:
             top = float(self._top(value))
             lines.append(f"M{LEFT:g} {top:.2f}H{right:g}")
-            texts.append(element("text", text, x=LEFT - 6, y=f"{top + 4:.2f}", text_anchor="end"))
+            if written - top > 13:
+                texts.append(element("text", text, x=LEFT - 6, y=f"{top + 4:.2f}", text_anchor="end"))
+                written = top
         middle = (LEFT + right) / 2
         return joined(
             element("path", class_="grid", d="".join(lines)),

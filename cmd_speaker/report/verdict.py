@@ -17,7 +17,8 @@ def verdict(system: System) -> str:
         text += f" (95 % interval over speakers {100 * interval.low:.2f} to {100 * interval.high:.2f} %)"
     at = summary.costs[0]
     if at.act_dcf is None:
-        return f"{text}; least cost for P_target {at.point} {at.min_dcf:.3f}, at a threshold that raw scores do not tell."
+        best = f"least cost for P_target {at.point}: {at.min_dcf:.3f}"
+        return f"{text}; {best}, at a threshold that uncalibrated scores do not tell."
     best = f"at the best threshold {at.min_dcf:.3f}"
     return f"{text}; decisions for P_target {at.point} cost {at.act_dcf:.3f}, {best}."
 
