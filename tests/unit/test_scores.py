@@ -48,8 +48,8 @@ def test_three_and_four_fields(tmp_path):
         ("a b 0.5\na c inf\n", [2], "bad score 'inf'"),
         ("a b 0.5\na c 0,7\n\na d x\n", [2, 4], "bad score"),
         ("a b 0.5\na c\n", [2], "wrong number of fields"),
-        ("a b 0.5\na c 0.5 1\na d 0.1\n", [2], "wrong number of fields"),
-        ("a b 0.5 1\na c 0.5 0\na d 0.1\n", [3], "wrong number of fields"),
+        ("a b 0.5\na c 0.5 1\na d 0.1\n", [2], "another form"),
+        ("a b 0.5 1\na c 0.5 0\na d 0.1\n", [3], "another form"),
         ("a b 0.5 1\na c 0.5 yes\n", [2], "unknown label 'yes'"),
     ],
 )
