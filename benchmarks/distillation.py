@@ -150,11 +150,11 @@ def compare(systems: Systems, name: str, speakers: dict[str, str], replicates: i
 
 
 def figures(difference: PairedDifference, runs: list[Scores]) -> dict:
-    from cmd_speaker.evaluation.metrics import eer
+    from cmd_speaker.evaluation.metrics import OperatingPoint, eer
 
     return {
         "eer": [eer(scores.scores, scores.known_labels())[0] for scores in runs],
-        "min_dcf": difference.min_dcf[0.01].b,
+        "min_dcf": difference.min_dcf[OperatingPoint(0.01)].b,
         "eer_difference": difference.eer.as_dict(),
         "speakers": difference.speakers,
     }

@@ -20,18 +20,17 @@ B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan
 
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.metrics import Curve, SortedScores
+from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
 from cmd_speaker.evaluation.scores import Scores, attach_labels, match_pairs
 from cmd_speaker.evaluation.trials import Trials
 
 LEVEL = 0.95
-P_TARGETS = (0.01,)
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class SpeakerInterval:
-    """Intervals of one system, of minDCF one for each prior; `left_out` replicates lacked a class."""
+    """Intervals of one system, of costs one for each operating point; `left_out` replicates lacked a class."""
 
     eer: Interval
-    min_dcf: dict[float, Interval]
+    min_dcf: dict[OperatingPoint, Interval]
     speakers: int
     replicates: int
     left_out: int
@@ -77,13 +76,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Differences of two systems on the same trials and draws; other fields as in `SpeakerInterval`."""
+    """Differences of two systems on the same trials and draws; other fields as in `SpeakerInterval`.
+
+    `act_dcf` is empty and `cllr` None unless the scores of both are log-likelihood ratios.
+    """
 
     eer: Difference
-    min_dcf: dict[float, Difference]
+    min_dcf: dict[OperatingPoint, Difference]
     speakers: int
     replicates: int
     left_out: int
+    act_dcf: dict[OperatingPoint, Difference] = field(default_factory=dict)
+    cllr: Difference | None = None
 
 
 def trial_speakers(trials: Trials, utt2spk: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -125,17 +129,17 @@ def speaker_interval(
     test_speakers: np.ndarray,
     seed: int,
     replicates: int = 1000,
-    p_targets: Sequence[float] = P_TARGETS,
+    points: Sequence[OperatingPoint] = POINTS,
 ) -> SpeakerInterval:
     """95 % percentile intervals of EER and minDCF, had the speakers been others.
 
     `enrol_speakers` and `test_speakers` are speaker numbers [n] in the order of the scores before sorting, as
-    `trial_speakers` gives them; the costs of minDCF are 1. Raises `DataError` where a label contradicts its
+    `trial_speakers` gives them. Raises `DataError` where a label contradicts its
     speakers, and where no replicate has weight in both classes.
     """
-    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, p_targets)
+    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, points)
     intervals = [_interval(column) for column in values[:, 0].T]
-    min_dcf = dict(zip(p_targets, intervals[1:], strict=True))
+    min_dcf = dict(zip(points, intervals[1:], strict=True))
     return SpeakerInterval(intervals[0], min_dcf, speakers, replicates, replicates - len(values))
 
 
@@ -145,7 +149,7 @@ def paired_difference(
     utt2spk: Mapping[str, str],
     seed: int,
     replicates: int = 1000,
-    p_targets: Sequence[float] = P_TARGETS,
+    points: Sequence[OperatingPoint] = POINTS,
 ) -> PairedDifference:
     """System b against system a: EER and minDCF differences (b - a) on the same trials and draws.
 
@@ -161,15 +165,15 @@ def paired_difference(
     enrol, test, _ = trial_speakers(trials, utt2spk)
     assert trials.labels is not None  # attach_labels has seen to it
     systems = [SortedScores(scores.scores, trials.labels) for scores in aligned]
-    values, speakers = _replicates(systems, enrol, test, seed, replicates, p_targets)
-    measured = np.array([_metrics(system.curve(), p_targets) for system in systems])
+    values, speakers = _replicates(systems, enrol, test, seed, replicates, points)
+    measured = np.array([_metrics(system.curve(), points) for system in systems])
     first = len(scores_a)
     differences = []
     for whole, drawn in zip(measured.T, np.moveaxis(values, 2, 0), strict=True):
         a, b = float(whole[:first].mean()), float(whole[first:].mean())
         interval = _interval(drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1))
         differences.append(Difference(a, b, b - a, interval, (b - a) / a if a else float("nan")))
-    min_dcf = dict(zip(p_targets, differences[1:], strict=True))
+    min_dcf = dict(zip(points, differences[1:], strict=True))
     return PairedDifference(differences[0], min_dcf, speakers, replicates, replicates - len(values))
 
 
@@ -179,7 +183,7 @@ def _replicates(
     test: np.ndarray,
     seed: int,
     replicates: int,
-    p_targets: Sequence[float],
+    points: Sequence[OperatingPoint],
 ) -> tuple[np.ndarray, int]:
     """The metrics of every system in every replicate that has both classes, [replicates, systems, metrics].
 
@@ -200,7 +204,7 @@ def _replicates(
     for drawn in draws(len(speakers), seed, replicates):
         curves = [weighing.curve(drawn) for weighing in weighings]
         if all(curve.target_mass[-1] and curve.nontarget_mass[-1] for curve in curves):
-            values.append([_metrics(curve, p_targets) for curve in curves])
+            values.append([_metrics(curve, points) for curve in curves])
     if not values:
         raise DataError(
             f"none of the {replicates} draws of speakers has both targets and nontargets",
@@ -244,8 +248,8 @@ class _Weighing:
         return Curve(self.scores, self.target_mass, self.nontarget_mass)
 
 
-def _metrics(curve: Curve, p_targets: Sequence[float]) -> list[float]:
-    return [curve.eer()[0], *(curve.min_dcf(p_target) for p_target in p_targets)]
+def _metrics(curve: Curve, points: Sequence[OperatingPoint]) -> list[float]:
+    return [curve.eer()[0], *(curve.min_dcf(point) for point in points)]
 
 
 def _interval(values: np.ndarray) -> Interval:

@@ -12,10 +12,49 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from math import inf, log, log1p
 
 import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a decision is made for: the prior probability of a target, and what both kinds of error cost.
+
+    Raises `UsageError` for a prior outside (0, 1) or a cost that is not positive and finite.
+    """
+
+    p_target: float
+    c_miss: float = 1.0
+    c_fa: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p_target < 1 or not 0 < self.c_miss < inf or not 0 < self.c_fa < inf:
+            raise UsageError(
+                f"an operating point has a prior between 0 and 1 and positive costs, "
+                f"not p_target {self.p_target}, c_miss {self.c_miss}, c_fa {self.c_fa}"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """The Bayes threshold of a natural-log likelihood ratio: accepting costs least from here on."""
+        return log(self.c_fa / self.c_miss) + log1p(-self.p_target) - log(self.p_target)
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON: `001` for a prior of 0.01 and costs of 1, `001_10_1` where misses cost 10."""
+        key = f"{self.p_target:g}".replace(".", "")
+        return key if self.c_miss == self.c_fa == 1 else f"{key}_{self.c_miss:g}_{self.c_fa:g}"
+
+    def __str__(self) -> str:
+        costs = "" if self.c_miss == self.c_fa == 1 else f", {self.c_miss:g}, {self.c_fa:g}"
+        return f"{self.p_target:g}{costs}"
+
+
+POINTS = (OperatingPoint(0.01), OperatingPoint(0.05))
+"""Where costs are reported unless others are asked for."""
 
 
 class SortedScores:
@@ -102,20 +141,14 @@ class Curve:
         threshold = low + step * (high - low) if np.isfinite(high - low) else high
         return float(far[0] + step * (far[1] - far[0])), float(threshold)
 
-    def min_dcf(self, p_target: float = 0.01, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
+    def min_dcf(self, point: OperatingPoint = POINTS[0]) -> float:
         """Minimum over all thresholds of the detection cost, normalised; 1 for a system of no use.
 
         cost = c_miss * p_target * FRR + c_fa * (1 - p_target) * FAR, divided by what the better of
         accepting all and rejecting all costs, min(c_miss * p_target, c_fa * (1 - p_target)).
-        Raises `UsageError` for a prior outside (0, 1) or a cost that is not positive.
         """
-        if not 0 < p_target < 1 or not c_miss > 0 or not c_fa > 0:
-            raise UsageError(
-                f"minDCF needs a prior between 0 and 1 and positive costs, "
-                f"not p_target {p_target}, c_miss {c_miss}, c_fa {c_fa}"
-            )
         points = self.ordered.min_dcf_points
-        miss, false_alarm = c_miss * p_target, c_fa * (1 - p_target)
+        miss, false_alarm = point.c_miss * point.p_target, point.c_fa * (1 - point.p_target)
         return float(
             (miss * self.frr(points) + false_alarm * self.far(points)).min() / min(miss, false_alarm)
         )
@@ -146,8 +179,8 @@ def min_dcf(
     c_fa: float = 1.0,
     weights: np.ndarray | None = None,
 ) -> float:
-    """Normalised minimum detection cost; see `Curve.min_dcf`. Raises as `det_curve`."""
-    return SortedScores(scores, labels).curve(weights).min_dcf(p_target, c_miss, c_fa)
+    """Normalised minimum detection cost; see `Curve.min_dcf`. Raises as `det_curve` and `OperatingPoint`."""
+    return SortedScores(scores, labels).curve(weights).min_dcf(OperatingPoint(p_target, c_miss, c_fa))
 
 
 def _check(scores: np.ndarray, labels: np.ndarray) -> None:

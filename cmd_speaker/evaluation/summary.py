@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from cmd_speaker.evaluation.bootstrap import speaker_interval, trial_speakers
-from cmd_speaker.evaluation.metrics import SortedScores
+import numpy as np
+
+from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval, trial_speakers
+from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores
 from cmd_speaker.evaluation.scores import Scores
 
 FEW_SPEAKERS = 40
@@ -14,25 +16,58 @@ FEW_SPEAKERS = 40
 
 
 @dataclass(frozen=True)
+class Cost:
+    """The normalised detection cost at one operating point: at the best threshold, and as decided.
+
+    `act_dcf` is what decisions at the Bayes threshold cost; None unless the scores are log-likelihood ratios.
+    """
+
+    point: OperatingPoint
+    min_dcf: float
+    min_dcf_interval: Interval | None = None
+    act_dcf: float | None = None
+    act_dcf_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
 class Summary:
-    """EER and normalised minDCF (unit costs), all as fractions; bounds are 95 % over speakers, or None."""
+    """Error rates and normalised costs, all as fractions, Cllr in bits; intervals are 95 % over speakers, or None.
+
+    `costs` are those of the points asked for. `miss_at_far` gives, for a false acceptance rate, the miss rate
+    at the lowest threshold that keeps it. `cllr` is None unless the scores are log-likelihood ratios.
+    """
 
     targets: int
     nontargets: int
     eer: float
     eer_threshold: float
     min_dcf_001: float
-    """P_target 0.01."""
+    """P_target 0.01, unit costs."""
     min_dcf_005: float
-    """P_target 0.05."""
+    """P_target 0.05, unit costs."""
     speakers: int | None = None
     eer_low: float | None = None
     eer_high: float | None = None
-    min_dcf_001_low: float | None = None
-    min_dcf_001_high: float | None = None
+    costs: tuple[Cost, ...] = ()
+    cllr: float | None = None
+    cllr_interval: Interval | None = None
+    min_cllr: float | None = None
+    miss_at_far: dict[float, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        return asdict(self)
+        """Flat, for JSON: `min_dcf_001`, its bounds `min_dcf_001_low` and `_high`, `act_dcf_001`,
+        `miss_at_far_0.01`.
+        """
+        values: dict[str, float | int | None] = {
+            "targets": self.targets, "nontargets": self.nontargets, "speakers": self.speakers,
+            "eer": self.eer, "eer_low": self.eer_low, "eer_high": self.eer_high,
+            "eer_threshold": self.eer_threshold, "min_dcf_001": self.min_dcf_001, "min_dcf_005": self.min_dcf_005,
+        }  # fmt: skip
+        for cost in self.costs:
+            values |= _bounded(f"min_dcf_{cost.point.key}", cost.min_dcf, cost.min_dcf_interval)
+            values |= _bounded(f"act_dcf_{cost.point.key}", cost.act_dcf, cost.act_dcf_interval)
+        values |= _bounded("cllr", self.cllr, self.cllr_interval) | {"min_cllr": self.min_cllr}
+        return values | {f"miss_at_far_{far:g}": miss for far, miss in self.miss_at_far.items()}
 
     @property
     def warning(self) -> str | None:
@@ -43,16 +78,21 @@ class Summary:
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"
-        dcf = f"minDCF(0.01) {self.min_dcf_001:.3f}"
         if self.eer_low is not None and self.eer_high is not None:
             eer += f" [{self.eer_low:.2%}, {self.eer_high:.2%}]"
-            dcf += f" [{self.min_dcf_001_low:.3f}, {self.min_dcf_001_high:.3f}]"
-        counts = f"{self.targets:,} targets, {self.nontargets:,} nontargets"
-        return f"{eer}  {dcf}  minDCF(0.05) {self.min_dcf_005:.3f}  ({counts})"
+        costs = "".join(f"  {_cost_text(cost)}" for cost in self.costs)
+        return f"{eer}{costs}  ({self.targets:,} targets, {self.nontargets:,} nontargets)"
 
 
 def summarise(
-    scores: Scores, utt2spk: Mapping[str, str] | None = None, *, seed: int = 0, replicates: int = 1000
+    scores: Scores,
+    utt2spk: Mapping[str, str] | None = None,
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
+    llr: np.ndarray | None = None,
+    points: Sequence[OperatingPoint] = POINTS,
+    fars: Sequence[float] = (),
 ) -> Summary:
     """EER and minDCF of labelled scores, with intervals where `utt2spk` (utterance -> speaker) is given.
 
@@ -63,12 +103,22 @@ def summarise(
     curve = ordered.curve()
     eer, threshold = curve.eer()
     targets = int(labels.sum())
-    figures = (targets, len(scores) - targets, eer, threshold, curve.min_dcf(0.01), curve.min_dcf(0.05))
+    figures = (targets, len(scores) - targets, eer, threshold, *map(curve.min_dcf, POINTS))
     if utt2spk is None or not replicates:
-        return Summary(*figures)
+        return Summary(*figures, costs=tuple(Cost(point, curve.min_dcf(point)) for point in points))
     enrol, test, names = trial_speakers(scores.trials, utt2spk)
-    interval = speaker_interval(ordered, enrol, test, seed, replicates, (0.01,))
-    bounds = interval.min_dcf[0.01]
-    return Summary(
-        *figures, len(names), interval.eer.low, interval.eer.high, bounds.low, bounds.high
-    )  # fmt: skip
+    interval = speaker_interval(ordered, enrol, test, seed, replicates, points)
+    costs = tuple(Cost(point, curve.min_dcf(point), interval.min_dcf[point]) for point in points)
+    return Summary(*figures, len(names), interval.eer.low, interval.eer.high, costs)
+
+
+def _bounded(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _cost_text(cost: Cost) -> str:
+    text = f"minDCF({cost.point}) {cost.min_dcf:.3f}"
+    if cost.min_dcf_interval:
+        text += f" [{cost.min_dcf_interval.low:.3f}, {cost.min_dcf_interval.high:.3f}]"
+    return text if cost.act_dcf is None else f"{text}  actDCF {cost.act_dcf:.3f}"

@@ -6,7 +6,7 @@ import pytest
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import bootstrap
 from cmd_speaker.evaluation.bootstrap import draws, paired_difference, speaker_interval, trial_speakers
-from cmd_speaker.evaluation.metrics import SortedScores, eer, min_dcf
+from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, eer, min_dcf
 from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.trials import all_pairs, load_trials
 
@@ -72,7 +72,7 @@ def test_weights_of_three_speakers(hand_worked, monkeypatch):
     with_draws(monkeypatch, [2, 0, 1])
     result = interval(hand_worked, HAND_SPEAKERS, replicates=1)
     assert (result.eer.low, result.eer.high) == pytest.approx((1 / 2, 1 / 2), abs=1e-12)
-    assert result.min_dcf[0.01].low == pytest.approx(2 / 3, abs=1e-12)
+    assert result.min_dcf[OperatingPoint(0.01)].low == pytest.approx(2 / 3, abs=1e-12)
     assert result.speakers == 3
 
 
@@ -100,10 +100,10 @@ def test_a_replicate_is_the_metric_of_repeated_trials(levels, monkeypatch):
     ]
     repeated = np.repeat(scores.scores, repetitions), np.repeat(scores.labels, repetitions)
     with_draws(monkeypatch, drawn)
-    result = interval(scores, utt2spk, replicates=1, p_targets=(0.01, 0.5))
+    result = interval(scores, utt2spk, replicates=1, points=(OperatingPoint(0.01), OperatingPoint(0.5)))
     assert result.eer.low == result.eer.high == eer(*repeated)[0]
-    assert result.min_dcf[0.01].low == min_dcf(*repeated, p_target=0.01)
-    assert result.min_dcf[0.5].low == min_dcf(*repeated, p_target=0.5)
+    assert result.min_dcf[OperatingPoint(0.01)].low == min_dcf(*repeated, p_target=0.01)
+    assert result.min_dcf[OperatingPoint(0.5)].low == min_dcf(*repeated, p_target=0.5)
 
 
 def test_the_interval_is_the_middle_95_percent(monkeypatch):

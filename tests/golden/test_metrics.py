@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.metrics import SortedScores, det_curve, eer, min_dcf
+from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, det_curve, eer, min_dcf
 
 # Ties, worked by hand. Targets: 1, 2, 2, 4; nontargets: 0, 1, 2, 3, and score >= threshold is accepted.
 #
@@ -160,7 +160,7 @@ def test_one_sort_serves_every_figure():
     scores, labels = draw(1000, 0, 9)
     curve = SortedScores(scores, labels).curve()
     assert curve.eer() == eer(scores, labels)
-    assert curve.min_dcf(0.05) == min_dcf(scores, labels, 0.05)
+    assert curve.min_dcf(OperatingPoint(0.05)) == min_dcf(scores, labels, 0.05)
 
 
 @pytest.mark.parametrize(
