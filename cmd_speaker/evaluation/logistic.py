@@ -41,9 +41,7 @@ class LogisticFit:
     separable: bool
 
 
-def fit_logistic(
-    features: np.ndarray, labels: np.ndarray, prior: float, names: Sequence[str]
-) -> LogisticFit:
+def fit_logistic(features: np.ndarray, labels: np.ndarray, prior: float, names: Sequence[str]) -> LogisticFit:
     """Fit to the features, float64 [n, d], of trials that are targets where `labels`, bool [n].
 
     Features that separate the classes perfectly would give infinite weights. Then one nontarget is thought
