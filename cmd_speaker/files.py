@@ -56,3 +56,8 @@ def file_checksum(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_checksum(value: Any) -> str:
+    """SHA-256 of a value as JSON, whatever the order of its keys and its white space, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

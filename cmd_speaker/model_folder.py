@@ -7,7 +7,6 @@ the tables of `cmd_speaker.students` and `cmd_speaker.features`; nothing else is
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
-from cmd_speaker.files import as_json, file_checksum, write_atomically, write_json
+from cmd_speaker.files import as_json, file_checksum, json_checksum, write_atomically, write_json
 from cmd_speaker.students import STUDENTS
 
 FORMAT_VERSION = 1
@@ -64,7 +63,7 @@ def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: d
         "self_test": _self_test_embedding(encoder).tolist(),
         "provenance": provenance,
     }
-    description["checksum"] = _checksum(description)
+    description["checksum"] = json_checksum(description)
     write_json(folder / "model.json", description)
 
 
@@ -124,10 +123,10 @@ def _read_description(path: Path) -> dict[str, Any]:
             "not readable as a model description", file=path, found=str(error),
             fix="Copy the model folder again from its source",
         ) from error  # fmt: skip
-    if stored != _checksum(description) or not canonical:
+    if stored != json_checksum(description) or not canonical:
         raise DataError(
             "the model description was changed", file=path, expected=f"checksum {stored}",
-            found=_checksum(description) if canonical else "other white space",
+            found=json_checksum(description) if canonical else "other white space",
             fix="Copy the model folder again from its source",
         )  # fmt: skip
     if description["format_version"] > FORMAT_VERSION:
@@ -171,7 +170,3 @@ def _build(table: dict[str, type[nn.Module]], name: str, arguments: dict[str, An
             expected=" or ".join(table), found=name, fix="Upgrade cmd-speaker",
         )  # fmt: skip
     return table[name](**arguments)
-
-
-def _checksum(description: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

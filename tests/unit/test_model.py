@@ -145,12 +145,11 @@ def test_not_a_model_folder(folder, missing):
 )
 def test_unknown_names_are_refused_not_run(folder, change, message):
     """Also where somebody has corrected the checksum."""
-    from cmd_speaker.files import write_json
-    from cmd_speaker.model_folder import _checksum
+    from cmd_speaker.files import json_checksum, write_json
 
     description = json.loads((folder / "model.json").read_text()) | change
     description.pop("checksum")
-    write_json(folder / "model.json", {**description, "checksum": _checksum(description)})
+    write_json(folder / "model.json", {**description, "checksum": json_checksum(description)})
     with pytest.raises(DataError, match=message):
         SpeakerModel.load(folder)
 

