@@ -54,7 +54,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
-    from cmd_speaker.evaluation.evaluation import FARS, POINTS, Question, evaluate_scores
+    from cmd_speaker.evaluation.evaluate import FARS, POINTS, Question, evaluate_scores
     from cmd_speaker.report import as_text, check_page, write_report
 
     if report:
@@ -71,6 +71,7 @@ def evaluate(
         names=name or (),
         seed=seed,
         replicates=replicates,
+        keep=report is not None,
         command=shlex.join(["cmd-speaker", *sys.argv[1:]]),
     )
     evaluation = evaluate_scores(scores, question)

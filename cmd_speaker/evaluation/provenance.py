@@ -8,32 +8,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmd_speaker import __version__
-from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.evaluation.calibration import Calibration
+from cmd_speaker.evaluation.summary import Summary
 from cmd_speaker.files import file_checksum
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.evaluation import Question
+    from cmd_speaker.evaluation.evaluate import Question
 
 UNKNOWN = "unknown: no record beside the score file"
 
 
-def common_facts(question: Question, scores: Scores) -> dict[str, str]:
+def common_facts(question: Question, summary: Summary) -> dict[str, str]:
     """What holds for all systems (label -> text); seconds are not among them."""
-    utterances = len(set(scores.trials.enrol.tolist()) | set(scores.trials.test.tolist()))
     facts = {
-        "Trials": f"{len(scores):,} among {utterances:,} utterances",
-        "Trial list": named(question.trials)
+        "Trials": f"{summary.targets:,} targets, {summary.nontargets:,} nontargets",
+        "Trial list": _trial_list(question.trials)
         if question.trials
         else "none given: the score files have the labels",
-        "Speakers": named(question.speakers) if question.speakers else "not given, so no intervals",
-        "Metadata": named(question.metadata) if question.metadata else "none",
+        "Speakers": _file(question.speakers) if question.speakers else "not given",
+        "Metadata": _file(question.metadata) if question.metadata else "none",
     }
-    if question.speakers and question.replicates:
-        facts["Intervals"] = "95 %, percentile bootstrap over speakers"
-        facts["Replicates"], facts["Seed"] = f"{question.replicates:,}", str(question.seed)
+    if summary.eer_low is None:
+        facts["Intervals"], facts["Seed"] = "none", "none: without intervals nothing is drawn"
     else:
-        facts["Intervals"] = "none"
-        facts["Seed"] = "none: nothing is drawn without intervals"
+        facts["Intervals"] = (
+            f"95 %, bootstrap over {summary.speakers:,} speakers, {question.replicates:,} replicates"
+        )
+        facts["Seed"] = str(question.seed)
     return facts | {
         "Version": f"cmd-speaker {__version__}",
         "Command": question.command or "called from Python",
@@ -41,14 +42,73 @@ def common_facts(question: Question, scores: Scores) -> dict[str, str]:
     }
 
 
-def system_facts(path: Path, made_by: Mapping[str, Any], llr: bool) -> dict[str, str]:
+def system_facts(
+    path: Path, sha256: str, record: Mapping[str, Any], calibration: Calibration | None, is_llr: bool
+) -> dict[str, str]:
     """How the scores in `path` came about (label -> text)."""
-    facts = {"Score file": named(path)}
-    facts["Post-processing"] = UNKNOWN
-    facts["Calibration"] = "said to be log-likelihood ratios already (--llr)" if llr else "none"
+    facts = {"Score file": f"{path}, SHA-256 {sha256}"}
+    if record:
+        facts["Embeddings"] = _embeddings(record.get("embeddings") or {})
+        facts["Scored trials"] = _named(record["trials"]) if record.get("trials") else "all pairs"
+        facts["Post-processing"] = post_processing(record.get("backend") or {})
+        facts["Scored in"] = (
+            f"{record.get('seconds', UNKNOWN)} s, by cmd-speaker {record.get('version', UNKNOWN)}"
+        )
+    else:
+        facts["Post-processing"] = UNKNOWN
+    if calibration is not None:
+        facts["Calibration"] = _calibration(calibration)
+    elif record.get("calibration"):
+        facts["Calibration"] = f"applied when scored: {_named(record['calibration'])}"
+    else:
+        facts["Calibration"] = "the scores are said to be log-likelihood ratios (--llr)" if is_llr else "none"
     return facts
 
 
-def named(path: Path) -> str:
-    """A file with its checksum."""
+def post_processing(backend: Mapping[str, Any]) -> str:
+    """A back-end's description, `Backend.description()`, in words."""
+    if not backend:
+        return "unknown: the record does not tell"
+    parts = [str(backend.get("scorer"))]
+    if backend.get("plda"):
+        parts.append(f"trained on {_named(backend['plda'])}, rank {backend['plda'].get('rank')}")
+    mean, norm = backend.get("mean"), backend.get("norm") or "none"
+    parts.append(f"mean of {_named(mean)} subtracted" if mean else "no mean subtracted")
+    if norm == "none":
+        parts.append("no score normalisation")
+    else:
+        top = f", top {backend['top']}" if backend.get("top") else ""
+        parts.append(f"{norm}-norm{top}, cohort {_named(backend.get('cohort') or {})}")
+    return "; ".join([*parts, f"several utterances of an enrolment: {backend.get('enrolment')}"])
+
+
+def _trial_list(path: Path) -> str:
+    # It brings the audio reader with it, which few evaluations need.
+    from cmd_speaker.corpora import recognise_list
+
+    return f"{recognise_list(path) or 'not one of the known lists'}; {_file(path)}"
+
+
+def _calibration(calibration: Calibration) -> str:
+    origin, formula = calibration.origin, " ".join(calibration.in_words().split())
+    assert calibration.path is not None
+    fitted = f"fitted for prior {calibration.prior:g} on {_named(origin.scores)}"
+    if origin.trials:
+        fitted += f", trials {_named(origin.trials)}"
+    counts = f"{origin.targets:,} targets, {origin.nontargets:,} nontargets"
+    return f"{formula}; {fitted}, {counts}; {_file(calibration.path)}"
+
+
+def _embeddings(described: Mapping[str, Any]) -> str:
+    model = described.get("model")
+    return f"{_named(described)}; model {f'SHA-256 {model}' if model else 'unknown'}"
+
+
+def _named(described: Mapping[str, Any]) -> str:
+    """A file as records describe it: `name`, `sha256` and perhaps `count`."""
+    count = f" ({described['count']:,})" if isinstance(described.get("count"), int) else ""
+    return f"{described.get('name', 'unknown')}{count}, SHA-256 {described.get('sha256', 'unknown')}"
+
+
+def _file(path: Path) -> str:
     return f"{path}, SHA-256 {file_checksum(path)}"

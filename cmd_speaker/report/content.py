@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from cmd_speaker.evaluation.evaluation import Evaluation, System
 from cmd_speaker.evaluation.metrics import SortedScores
+from cmd_speaker.evaluation.worst import WorstTrial, worst_trials
 from cmd_speaker.progress import track
 from cmd_speaker.report import tables
 from cmd_speaker.report.figures import Figure, det_figure, histogram_figure, reliability_figure
@@ -58,14 +57,14 @@ class Content:
     def of(cls, evaluation: Evaluation) -> Content:
         """Sort, count and draw."""
         systems = evaluation.systems
-        ordered = [SortedScores(s.values, s.scores.known_labels()) for s in track(systems, "Report")]
+        ordered = [_sorted(system) for system in track(systems, "Report")]
         title = "Speaker verification: " + ", ".join(system.name for system in systems)
         sections = [
             Section("verdict", "Verdict", [*map(verdict, systems), *_compared(systems)]),
             Section("figures", "Figures of merit", (), _figures(systems)),
             Section("det", "Detection error trade-off", (), (), [det_figure(systems, ordered)]),
-            Section("scores", "Scores", (), (), [histogram_figure(*s) for s in _keys("scores", systems)]),
-            _calibration(systems),
+            Section("scores", "Scores", (), (), _draw("scores", histogram_figure, systems, ordered)),
+            _calibration(systems, ordered),
             _breakdown(evaluation),
             _worst(evaluation),
             Section("facts", "How this was measured", (), tables.facts(evaluation)),
@@ -73,14 +72,20 @@ class Content:
         return cls(evaluation, ordered, title, sections)
 
 
-def worst_trials(values: np.ndarray, labels: np.ndarray, count: int = WORST) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the targets with the lowest and of the nontargets with the highest values, worst first."""
-    order = np.argsort(values, kind="stable")
-    return order[labels[order]][:count], order[~labels[order]][::-1][:count]
+def _sorted(system: System) -> SortedScores:
+    scores = system.kept_scores()
+    return SortedScores(scores.scores, scores.known_labels())
 
 
-def _keys(name: str, systems: Sequence[System]) -> list[tuple[str, System]]:
-    return [(f"{name}-{number}", system) for number, system in enumerate(systems, start=1)]
+def _draw(
+    key: str,
+    figure: Callable[[str, System, SortedScores], Figure],
+    systems: Sequence[System],
+    ordered: Sequence[SortedScores],
+) -> list[Figure]:
+    """The same figure for every system."""
+    pairs = enumerate(zip(systems, ordered, strict=True), start=1)
+    return [figure(f"{key}-{number}", *pair) for number, pair in pairs]
 
 
 def _compared(systems: Sequence[System]) -> list[str]:
@@ -92,10 +97,11 @@ def _figures(systems: Sequence[System]) -> list[Table]:
     return [tables.figures(systems), *([found] if found else [])]
 
 
-def _calibration(systems: Sequence[System]) -> Section:
-    raw = [system.name for system in systems if system.llr is None]
+def _calibration(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Section:
+    raw = [system.name for system in systems if not system.is_llr]
     texts = [UNCALIBRATED.format(", ".join(raw))] if raw else []
-    drawn = [reliability_figure(key, s) for key, s in _keys("reliability", systems) if s.llr is not None]
+    llr = [pair for pair in zip(systems, ordered, strict=True) if pair[0].is_llr]
+    drawn = _draw("reliability", reliability_figure, *zip(*llr, strict=True)) if llr else []
     return Section("calibration", "Calibration", texts, (), drawn)
 
 
@@ -107,20 +113,19 @@ def _breakdown(evaluation: Evaluation) -> Section:
 def _worst(evaluation: Evaluation) -> Section:
     found = []
     for system in evaluation.systems:
-        targets, nontargets = worst_trials(system.values, system.scores.known_labels())
-        for what, places in (
-            ("Targets with the lowest", targets),
-            ("Nontargets with the highest", nontargets),
+        sides = worst_trials(system.kept_scores(), WORST, evaluation.speakers)
+        for what, trials in zip(
+            ("Targets with the lowest", "Nontargets with the highest"), sides, strict=True
         ):
-            found.append(_worst_table(f"{what} scores, {system.name}", system, places, evaluation.speakers))
+            found.append(_worst_table(f"{what} scores, {system.name}", system, trials))
     return Section("worst", "Worst trials", (WORST_FIRST,), found)
 
 
-def _worst_table(caption: str, system: System, places: np.ndarray, speakers: Mapping[str, str]) -> Table:
-    header = ["rank", "score" if system.llr is None else "LLR", "enrolment", "test"]
+def _worst_table(caption: str, system: System, trials: Sequence[WorstTrial]) -> Table:
+    header = ["rank", "LLR" if system.is_llr else "score", "enrolment", "test"]
     rows = []
-    for rank, place in enumerate(places, start=1):
-        pair = system.scores.trials.pair(place)
-        row = [str(rank), f"{system.values[place]:.4f}", *pair]
-        rows.append([*row, " / ".join(dict.fromkeys(speakers[name] for name in pair))] if speakers else row)
-    return Table(caption, [*header, "speaker"] if speakers else header, rows)
+    for rank, trial in enumerate(trials, start=1):
+        row = [str(rank), f"{trial.score:.4f}", trial.enrol, trial.test]
+        speakers = [speaker for speaker in (trial.enrol_speaker, trial.test_speaker) if speaker]
+        rows.append([*row, " / ".join(dict.fromkeys(speakers))] if speakers else row)
+    return Table(caption, [*header, "speaker"][: len(rows[0])], rows)

@@ -24,11 +24,12 @@ class Histogram:
     nontargets: np.ndarray
 
 
-def histogram(scores: np.ndarray, labels: np.ndarray, bins: int = HISTOGRAM_BINS) -> Histogram:
+def histogram(ordered: SortedScores, bins: int = HISTOGRAM_BINS) -> Histogram:
     """Bins of the same width from the lowest to the highest score."""
-    edges = np.histogram_bin_edges(scores, bins)
-    targets, nontargets = (np.histogram(scores[side], edges)[0] for side in (labels, ~labels))
-    return Histogram(edges, targets, nontargets)
+    sides = ordered.targets, ordered.nontargets
+    ends = min(side[0] for side in sides), max(side[-1] for side in sides)
+    edges = np.histogram_bin_edges(np.empty(0), bins, ends)
+    return Histogram(edges, *(np.histogram(side, edges)[0] for side in sides))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ReliabilityBin:
     observed: float
 
 
-def reliability(llr: np.ndarray, labels: np.ndarray, bins: int = RELIABILITY_BINS) -> list[ReliabilityBin]:
+def reliability(ordered: SortedScores, bins: int = RELIABILITY_BINS) -> list[ReliabilityBin]:
     """Log-likelihood ratios against what was observed; a calibrated system has `llr` = `observed` in every bin.
 
     Both classes get the same total weight, as if targets had prior 1/2, which makes log-likelihood ratios log
@@ -54,9 +55,11 @@ def reliability(llr: np.ndarray, labels: np.ndarray, bins: int = RELIABILITY_BIN
     probability of a target, sigmoid(llr), as log odds again. (M. DeGroot and S. Fienberg, "The comparison
     and evaluation of forecasters", The Statistician 32, 1983.)
     """
+    sizes = len(ordered.targets), len(ordered.nontargets)
+    llr = np.concatenate([ordered.targets, ordered.nontargets])
     order = np.argsort(llr, kind="stable")
-    llr, labels = llr[order], labels[order]
-    weight = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
+    llr, labels = llr[order], order < sizes[0]
+    weight = np.where(labels, 0.5 / sizes[0], 0.5 / sizes[1])
     # Equal scores stay together: a bin may begin only where the score rises.
     starts = np.flatnonzero(np.append(True, llr[1:] != llr[:-1]))
     before = np.append(0, np.cumsum(weight))[starts]
@@ -79,28 +82,21 @@ def reliability(llr: np.ndarray, labels: np.ndarray, bins: int = RELIABILITY_BIN
     return found
 
 
-def operating_rates(ordered: SortedScores, threshold: float) -> tuple[float, float]:
-    """FAR and FRR where scores >= `threshold` are accepted."""
-    curve, point = ordered.curve(), int(np.searchsorted(ordered.thresholds, threshold))
-    return float(curve.far(point)), float(curve.frr(point))
-
-
 def _log_ratio(a: float, b: float) -> float:
     return log(a / b) if a and b else inf if a else -inf
 
 
-def det_points(ordered: SortedScores) -> np.ndarray:
-    """Those points of the DET curve that a drawing on normal-deviate axes needs, by rising threshold.
+def det_points(ordered: SortedScores) -> tuple[np.ndarray, np.ndarray]:
+    """FAR and miss rate at those points of the DET curve that a drawing needs, by rising threshold.
 
     A curve falls along one axis and rises along the other, so of its points those suffice where it enters another
-    cell of a fine grid; there are at most some thousand of them, however many the trials.
+    cell of a fine grid of normal deviates; there are at most some thousand of them, however many the trials.
     """
-    curve = ordered.curve()
-    cells = np.stack(
-        [np.rint(normal_deviates(rates) * DEVIATE_STEPS) for rates in (curve.far(), curve.frr())]
-    )
-    changes = (np.diff(cells) != 0).any(axis=0)
-    return np.flatnonzero(np.append(True, changes) | np.append(changes, True))
+    curve, thresholds = ordered.curve(), np.append(ordered.thresholds(), inf)
+    rates = np.stack([curve.far(thresholds), curve.frr(thresholds)])
+    changes = (np.diff(np.rint(normal_deviates(rates) * DEVIATE_STEPS)) != 0).any(axis=0)
+    kept = np.append(True, changes) | np.append(changes, True)
+    return rates[0][kept], rates[1][kept]
 
 
 def normal_deviates(rates: np.ndarray) -> np.ndarray:

@@ -10,8 +10,7 @@ import numpy as np
 
 from cmd_speaker.evaluation.evaluation import System
 from cmd_speaker.evaluation.metrics import SortedScores
-from cmd_speaker.evaluation.summary import Cost
-from cmd_speaker.report.curves import det_points, histogram, normal_deviates, operating_rates, reliability
+from cmd_speaker.report.curves import det_points, histogram, normal_deviates, reliability
 from cmd_speaker.report.markup import Markup, element
 from cmd_speaker.report.svg import SHAPES, Axis, Plot, linear_axis, swatch
 from cmd_speaker.report.tables import NOTHING, Table, percent
@@ -46,7 +45,7 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
     """
     marked = [_marked(system, scores) for system, scores in zip(systems, ordered, strict=True)]
     rates = np.array([point[2:] for points in marked for point in points], dtype=float)
-    fewest = min(min(len(scores.target_order), len(scores.nontarget_order)) for scores in ordered)
+    fewest = min(min(len(scores.targets), len(scores.nontargets)) for scores in ordered)
     axes = [
         _rate_axis(label, column, fewest)
         for label, column in (("false acceptance rate, %", rates[:, 0]), ("miss rate, %", rates[:, 1]))
@@ -72,11 +71,11 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
     )
 
 
-def histogram_figure(key: str, system: System) -> Figure:
+def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
     """How the scores of targets and of nontargets are distributed, and where the thresholds lie."""
-    found = histogram(system.values, system.scores.known_labels())
+    found = histogram(ordered)
     shares = [100 * counts / counts.sum() for counts in (found.targets, found.nontargets)]
-    name = "score" if system.llr is None else "log-likelihood ratio (natural)"
+    name = "log-likelihood ratio (natural)" if system.is_llr else "score"
     plot = Plot(
         linear_axis(name, found.edges[0], found.edges[-1]),
         linear_axis("share of the class's trials, %", 0, max(share.max() for share in shares)),
@@ -112,10 +111,9 @@ def histogram_figure(key: str, system: System) -> Figure:
     )
 
 
-def reliability_figure(key: str, system: System) -> Figure:
-    """Whether log-likelihood ratios hold what they promise; the system must have them."""
-    assert system.llr is not None
-    bins = reliability(system.llr, system.scores.known_labels())
+def reliability_figure(key: str, system: System, ordered: SortedScores) -> Figure:
+    """Whether the log-likelihood ratios of a system that has them hold what they promise."""
+    bins = reliability(ordered)
     ends = [value for found in bins for value in (found.llr, found.observed) if isfinite(value)] or [0.0]
     reach = max(abs(min(ends)), abs(max(ends)), 1.0)
     names = ("LLR (natural log) as given", "LLR as observed")
@@ -168,27 +166,23 @@ def _shape(number: int) -> str:
 
 def _marked(system: System, scores: SortedScores) -> list[tuple[str, bool, float, float]]:
     """Shape, whether it is filled, FAR and FRR of the EER and of every operating point (least cost, decided)."""
-    summary, curve = system.summary, scores.curve()
-    marked = [("circle", False, summary.eer, summary.eer)]
-    for number, cost in enumerate(summary.costs):
-        points = scores.min_dcf_points
-        best = points[np.argmin(_costs(cost, curve.frr(points), curve.far(points)))]
-        marked.append((_shape(number), False, float(curve.far(best)), float(curve.frr(best))))
+    marked = [("circle", False, system.summary.eer, system.summary.eer)]
+    targets, nontargets = scores.all_cost_points
+    frr, far = targets / len(scores.targets), 1 - nontargets / len(scores.nontargets)
+    for number, cost in enumerate(system.summary.costs):
+        best = np.argmin(cost.point.cost(frr, far))
+        marked.append((_shape(number), False, float(far[best]), float(frr[best])))
         if cost.act_dcf is not None:
-            marked.append((_shape(number), True, *operating_rates(scores, cost.point.threshold)))
+            curve, threshold = scores.curve(), np.array(cost.point.threshold)
+            marked.append((_shape(number), True, float(curve.far(threshold)), float(curve.frr(threshold))))
     return marked
-
-
-def _costs(cost: Cost, frr: np.ndarray, far: np.ndarray) -> np.ndarray:
-    point = cost.point
-    return point.c_miss * point.p_target * frr + point.c_fa * (1 - point.p_target) * far
 
 
 def _thresholds(system: System) -> list[tuple[float, str, str]]:
     """Place, shape and words of every threshold of a system."""
     summary = system.summary
     found = [(summary.eer_threshold, "circle", f"threshold at the EER, {summary.eer_threshold:.3f}")]
-    if system.llr is not None:
+    if system.is_llr:
         for number, cost in enumerate(summary.costs):
             value = cost.point.threshold
             found.append((value, _shape(number), f"threshold at P_target {cost.point}, {value:.3f}"))
@@ -207,8 +201,7 @@ def _rate_axis(label: str, marked: np.ndarray, fewest: int) -> Axis:
 
 def _inside(scores: SortedScores, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
     """The curve in normal deviates as far as the axes show it, and one point beyond at each end."""
-    curve, points = scores.curve(), det_points(scores)
-    far, frr = normal_deviates(curve.far(points)), normal_deviates(curve.frr(points))
+    far, frr = map(normal_deviates, det_points(scores))
     inside = np.flatnonzero((far >= x.low) & (far <= x.high) & (frr >= y.low) & (frr <= y.high))
     if not len(inside):
         return far[:0], frr[:0]
@@ -217,9 +210,9 @@ def _inside(scores: SortedScores, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndar
 
 
 def _det_table(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Table:
-    fewest = min(len(scores.nontarget_order) for scores in ordered)
+    fewest = min(len(scores.nontargets) for scores in ordered)
     rows = [
-        (percent(far), *(percent(_miss_rate(scores, far)) for scores in ordered))
+        (percent(far), *(percent(scores.curve().miss_rate(far)) for scores in ordered))
         for far in TABLE_FARS
         if far * fewest >= 1
     ]
@@ -228,18 +221,13 @@ def _det_table(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Ta
     )
 
 
-def _miss_rate(scores: SortedScores, far: float) -> float:
-    curve = scores.curve()
-    return float(curve.frr()[np.argmax(curve.far() <= far)])
-
-
 def _det_legend(systems: Sequence[System]) -> Markup:
     samples = [
         (swatch(element("path", class_=f"line {style_of(number)}", d="M-15 0H15")), system.name)
         for number, system in enumerate(systems)
     ]
     samples.append((_sample("circle", "s0 open"), "EER"))
-    calibrated = any(system.llr is not None for system in systems)
+    calibrated = any(system.is_llr for system in systems)
     for number, cost in enumerate(systems[0].summary.costs):
         samples.append((_sample(_shape(number), "s0 open"), f"least cost at P_target {cost.point}"))
         if calibrated:

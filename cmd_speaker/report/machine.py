@@ -8,11 +8,10 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 from cmd_speaker.evaluation.evaluation import System
 from cmd_speaker.evaluation.metrics import SortedScores
-from cmd_speaker.report.content import Content, worst_trials
+from cmd_speaker.evaluation.worst import worst_trials
+from cmd_speaker.report.content import WORST, Content
 from cmd_speaker.report.curves import det_points, histogram, reliability
 from cmd_speaker.report.verdict import verdict
 
@@ -33,28 +32,20 @@ def report_json(content: Content) -> str:
 
 
 def _system(system: System, ordered: SortedScores, speakers: Mapping[str, str]) -> dict[str, Any]:
-    labels = system.scores.known_labels()
-    found, curve, points = histogram(system.values, labels), ordered.curve(), det_points(ordered)
-    worst = zip(("targets", "nontargets"), worst_trials(system.values, labels), strict=True)
+    worst = zip(("targets", "nontargets"), worst_trials(system.kept_scores(), WORST, speakers), strict=True)
+    far, miss_rate = det_points(ordered)
     return system.as_dict() | {
         "verdict": verdict(system),
         "facts": dict(system.facts),
         "made_by": dict(system.made_by),
         "calibration": dict(system.calibration),
-        "groups": [asdict(group) for group in system.groups],
-        "worst": {name: [_trial(system, place, speakers) for place in places] for name, places in worst},
-        "det": {"far": curve.far(points).tolist(), "miss_rate": curve.frr(points).tolist()},
-        "histogram": {name: values.tolist() for name, values in vars(found).items()},
-        "reliability": None
-        if system.llr is None
-        else [
-            {name: value if isfinite(value) else None for name, value in asdict(row).items()}
-            for row in reliability(system.llr, labels)
-        ],
+        "worst": {name: [asdict(trial) for trial in trials] for name, trials in worst},
+        "det": {"far": far.tolist(), "miss_rate": miss_rate.tolist()},
+        "histogram": {name: values.tolist() for name, values in vars(histogram(ordered)).items()},
+        "reliability": [_finite(asdict(found)) for found in reliability(ordered)] if system.is_llr else None,
     }
 
 
-def _trial(system: System, place: np.intp, speakers: Mapping[str, str]) -> dict[str, Any]:
-    pair = system.scores.trials.pair(int(place))
-    trial: dict[str, Any] = {"enrol": pair[0], "test": pair[1], "score": float(system.values[place])}
-    return trial | {"speakers": [speakers[name] for name in pair]} if speakers else trial
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity."""
+    return {name: value if isfinite(value) else None for name, value in values.items()}

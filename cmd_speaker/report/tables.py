@@ -88,8 +88,11 @@ def differences(systems: Sequence[System]) -> Table | None:
         if system.difference is None:
             return None
         rows.append((system.name, "EER", *_difference(system.difference.eer, 100, "points")))
-        for point, difference in system.difference.min_dcf.items():
-            rows.append((system.name, f"minDCF({point})", *_difference(difference, 1, "")))
+        for kind, found in (("min", system.difference.min_dcf), ("act", system.difference.act_dcf)):
+            for point, difference in found.items():
+                rows.append((system.name, f"{kind}DCF({point})", *_difference(difference, 1, "")))
+        if system.difference.cllr is not None:
+            rows.append((system.name, "Cllr", *_difference(system.difference.cllr, 1, "")))
     if not rows:
         return None
     header = ("system", "measure", f"minus {systems[0].name} [95 %]", "relative", "interval excludes zero")
