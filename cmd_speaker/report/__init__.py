@@ -15,7 +15,7 @@ def as_text(evaluation: Evaluation) -> str:
     from cmd_speaker.report.verdict import comparisons
 
     parts = [text_table(figures(evaluation.systems)), *comparisons(evaluation.systems)]
-    return "\n\n".join(parts + [text_table(table) for table in breakdowns(evaluation)])
+    return "\n\n".join(parts + [text_table(table) for table in breakdowns(evaluation.systems)])
 
 
 def check_page(path: Path) -> None:

@@ -17,6 +17,15 @@ from cmd_speaker.report.verdict import comparisons, verdict
 WORST = 10
 """Trials of each class that are listed."""
 
+DET = (
+    "A curve nearer to the lower left is better. Both axes are normal deviates: normally distributed scores give "
+    "straight lines."
+)
+HISTOGRAMS = "The less the two overlap, the better. Each class has the same area, however many trials it has."
+RELIABILITY = (
+    "Below the diagonal LLRs are too high and accept too easily, above it they are too low; where the line is flatter "
+    "than the diagonal, the system is too sure of itself."
+)
 UNCALIBRATED = (
     "The scores of {} are not calibrated: they put trials in order, but do not say how likely the same speaker "
     "is, so there is no reliability to draw, no actual cost and no Cllr. Fit a calibration on other speakers, "
@@ -62,8 +71,10 @@ class Content:
         sections = [
             Section("verdict", "Verdict", [*map(verdict, systems), *_compared(systems)]),
             Section("figures", "Figures of merit", (), _figures(systems)),
-            Section("det", "Detection error trade-off", (), (), [det_figure(systems, ordered)]),
-            Section("scores", "Scores", (), (), _draw("scores", histogram_figure, systems, ordered)),
+            Section("det", "Detection error trade-off", (DET,), (), [det_figure(systems, ordered)]),
+            Section(
+                "scores", "Scores", (HISTOGRAMS,), (), _draw("scores", histogram_figure, systems, ordered)
+            ),
             _calibration(systems, ordered),
             _breakdown(evaluation),
             _worst(evaluation),
@@ -100,13 +111,14 @@ def _figures(systems: Sequence[System]) -> list[Table]:
 def _calibration(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Section:
     raw = [system.name for system in systems if not system.is_llr]
     texts = [UNCALIBRATED.format(", ".join(raw))] if raw else []
+    texts += [RELIABILITY] if len(raw) < len(systems) else []
     llr = [pair for pair in zip(systems, ordered, strict=True) if pair[0].is_llr]
     drawn = _draw("reliability", reliability_figure, *zip(*llr, strict=True)) if llr else []
     return Section("calibration", "Calibration", texts, (), drawn)
 
 
 def _breakdown(evaluation: Evaluation) -> Section:
-    found = tables.breakdowns(evaluation)
+    found = tables.breakdowns(evaluation.systems)
     return Section("breakdown", "Breakdown", () if found else (NO_BREAKDOWN,), found)
 
 

@@ -13,7 +13,7 @@ from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.report.curves import det_points, histogram, normal_deviates, reliability
 from cmd_speaker.report.markup import Markup, element
 from cmd_speaker.report.svg import SHAPES, Axis, Plot, linear_axis, swatch
-from cmd_speaker.report.tables import NOTHING, Table, percent
+from cmd_speaker.report.tables import NOTHING, Table, in_words, percent
 
 STYLES = 6
 """Colours and dashes of the style sheet, `s1` to `s6`."""
@@ -24,12 +24,11 @@ TABLE_FARS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 @dataclass(frozen=True)
 class Figure:
-    """`note` says how to read it; `table` holds what it draws."""
+    """A drawing, its legend, and the `table` of what it draws."""
 
     title: str
     drawing: Markup
     legend: Markup
-    note: str
     table: Table
 
 
@@ -65,8 +64,6 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
             "det", title, f"Miss rate against false acceptance rate. {said}. The table has the values."
         ),
         _det_legend(systems),
-        "A curve nearer to the lower left is better. Both axes are normal deviates: normally distributed scores "
-        "give straight lines.",
         _det_table(systems, ordered),
     )
 
@@ -106,7 +103,6 @@ def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
         title,
         plot.draw(key, title, f"Histogram of targets and of nontargets; {said}. The table has the counts."),
         _legend(samples),
-        "The less the two overlap, the better. Each class is drawn to the same area, however many trials it has.",
         Table(f"Trials by score, {system.name}", (name, "targets", "nontargets"), rows),
     )
 
@@ -143,8 +139,6 @@ def reliability_figure(key: str, system: System, ordered: SortedScores) -> Figur
         title,
         plot.draw(key, title, f"Observed against given log-likelihood ratios: {said}."),
         _legend(samples),
-        "Below the diagonal LLRs are too high and accept too easily, above it they are too low; where the line is "
-        "flatter than the diagonal, the system is too sure of itself.",
         Table(
             f"LLRs given and observed, {system.name}",
             ("LLRs from, to", "given", "observed", "targets", "nontargets"),
@@ -181,11 +175,11 @@ def _marked(system: System, scores: SortedScores) -> list[tuple[str, bool, float
 def _thresholds(system: System) -> list[tuple[float, str, str]]:
     """Place, shape and words of every threshold of a system."""
     summary = system.summary
-    found = [(summary.eer_threshold, "circle", f"threshold at the EER, {summary.eer_threshold:.3f}")]
+    found = [(summary.eer_threshold, "circle", f"threshold at the EER: {summary.eer_threshold:.3f}")]
     if system.is_llr:
         for number, cost in enumerate(summary.costs):
             value = cost.point.threshold
-            found.append((value, _shape(number), f"threshold at P_target {cost.point}, {value:.3f}"))
+            found.append((value, _shape(number), f"threshold for {in_words(cost.point)}: {value:.3f}"))
     return found
 
 
@@ -229,9 +223,9 @@ def _det_legend(systems: Sequence[System]) -> Markup:
     samples.append((_sample("circle", "s0 open"), "EER"))
     calibrated = any(system.is_llr for system in systems)
     for number, cost in enumerate(systems[0].summary.costs):
-        samples.append((_sample(_shape(number), "s0 open"), f"least cost at P_target {cost.point}"))
+        samples.append((_sample(_shape(number), "s0 open"), f"least cost for {in_words(cost.point)}"))
         if calibrated:
-            samples.append((_sample(_shape(number), "s0 full"), f"as decided at P_target {cost.point}"))
+            samples.append((_sample(_shape(number), "s0 full"), f"as decided for {in_words(cost.point)}"))
     return _legend(samples)
 
 

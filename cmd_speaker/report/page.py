@@ -86,7 +86,7 @@ def _table(table: Table, captions: count[int]) -> Markup:
 def _figure(figure: Figure, captions: count[int]) -> Markup:
     return element(
         "figure",
-        element("figcaption", element("strong", figure.title), element("p", figure.note, class_="note")),
+        element("figcaption", figure.title),
         figure.drawing,
         figure.legend,
         element("details", element("summary", "The values"), _table(figure.table, captions)),

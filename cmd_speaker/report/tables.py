@@ -9,6 +9,7 @@ from math import isnan
 from cmd_speaker.evaluation.bootstrap import Difference, Interval
 from cmd_speaker.evaluation.breakdown import Group
 from cmd_speaker.evaluation.evaluation import Evaluation, System
+from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.evaluation.summary import Summary
 
 NOTHING = "–"
@@ -45,6 +46,14 @@ def cost(value: float | None, interval: Interval | None = None) -> str:
     return f"{value:.3f}" if interval is None else f"{value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
+def in_words(point: OperatingPoint) -> str:
+    """An operating point with its costs, where they are not 1."""
+    text = f"P_target {point.p_target:g}"
+    return (
+        text if point.c_miss == point.c_fa == 1 else f"{text}, C_miss {point.c_miss:g}, C_fa {point.c_fa:g}"
+    )
+
+
 def figures(systems: Sequence[System]) -> Table:
     """A column for each system; a measure that no system has is left out."""
     columns = [dict(_measures(system.summary)) for system in systems]
@@ -55,7 +64,7 @@ def figures(systems: Sequence[System]) -> Table:
     note += (
         "Costs are normalised: 1 is what accepting or rejecting every trial costs, the cheaper of the two. "
     )
-    note += "Cllr in bits: 0 is perfect, 1 is what no information costs."
+    note += "minDCF(P_target, C_miss, C_fa): costs of 1 are left out. Cllr in bits: 0 is perfect, 1 is what no information costs."
     return Table("Error rates and costs", ("measure", *(system.name for system in systems)), rows, note)
 
 
@@ -115,34 +124,38 @@ def excludes_zero(interval: Interval) -> bool:
     return interval.low > 0 or interval.high < 0
 
 
-def breakdowns(evaluation: Evaluation) -> list[Table]:
-    """A table for each system and column that its groups are made of."""
-    return [
-        _breakdown(system, column, [group for group in system.groups if group.column == column])
-        for column in dict.fromkeys(group.column for system in evaluation.systems for group in system.groups)
-        for system in evaluation.systems
-    ]
+def breakdowns(systems: Sequence[System]) -> list[Table]:
+    """A table for every column that groups are made of; the systems stand below each other in every group."""
+    columns = dict.fromkeys(group.column for system in systems for group in system.groups)
+    return [_breakdown(column, systems) for column in columns]
 
 
-def _breakdown(system: System, column: str, groups: Sequence[Group]) -> Table:
-    header = (column, "EER [95 %]", "FAR", "miss rate", "targets", "nontargets", "speakers")
-    rows = [
-        (
-            group.name,
-            percent_interval(group.eer, group.eer_interval),
-            percent(group.far),
-            percent(group.frr),
-            f"{group.targets:,}",
-            f"{group.nontargets:,}",
-            NOTHING if group.speakers is None else f"{group.speakers:,}",
-        )
-        for group in groups
-    ]
-    note = (
-        f"EER: the group's own. FAR and miss rate: at the threshold that all groups share, "
-        f"{system.summary.eer_threshold:.4f}, where the whole list has its EER."
+def _breakdown(column: str, systems: Sequence[System]) -> Table:
+    names = dict.fromkeys(
+        group.name for system in systems for group in system.groups if group.column == column
     )
-    return Table(f"{system.name} by {column}", header, rows, note)
+    rows = [
+        (group.name, system.name, *_group(group))
+        for name in names
+        for system in systems
+        for group in system.groups
+        if (group.column, group.name) == (column, name)
+    ]
+    header = (column, "system", "EER [95 %]", "FAR", "miss rate", "targets", "nontargets", "speakers")
+    shared = ", ".join(f"{system.summary.eer_threshold:.4f} ({system.name})" for system in systems)
+    note = f"EER: the group's own. FAR and miss rate: at the threshold of the whole list's EER, {shared}."
+    return Table(f"By {column}", header, rows, note)
+
+
+def _group(group: Group) -> tuple[str, ...]:
+    return (
+        percent_interval(group.eer, group.eer_interval),
+        percent(group.far),
+        percent(group.frr),
+        f"{group.targets:,}",
+        f"{group.nontargets:,}",
+        NOTHING if group.speakers is None else f"{group.speakers:,}",
+    )
 
 
 def facts(evaluation: Evaluation) -> list[Table]:
@@ -161,4 +174,4 @@ def text_table(table: Table) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    return "\n".join([written[0], "-" * (sum(widths) + 2 * len(widths) - 2), *written[1:]])
+    return "\n".join([table.caption, "", written[0], "-" * (sum(widths) + 2 * len(widths) - 2), *written[1:]])

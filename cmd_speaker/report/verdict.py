@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cmd_speaker.evaluation.bootstrap import Difference
 from cmd_speaker.evaluation.evaluation import System
-from cmd_speaker.report.tables import eer_interval, excludes_zero, percent
+from cmd_speaker.report.tables import eer_interval, excludes_zero, in_words, percent
 
 
 def verdict(system: System) -> str:
@@ -17,10 +17,12 @@ def verdict(system: System) -> str:
         text += f" (95 % interval over speakers {100 * interval.low:.2f} to {100 * interval.high:.2f} %)"
     at = summary.costs[0]
     if at.act_dcf is None:
-        best = f"least cost for P_target {at.point}: {at.min_dcf:.3f}"
+        best = f"least cost for {in_words(at.point)}: {at.min_dcf:.3f}"
         return f"{text}; {best}, at a threshold that uncalibrated scores do not tell."
-    best = f"at the best threshold {at.min_dcf:.3f}"
-    return f"{text}; decisions for P_target {at.point} cost {at.act_dcf:.3f}, {best}."
+    text += (
+        f"; decisions for {in_words(at.point)} cost {at.act_dcf:.3f}, at the best threshold {at.min_dcf:.3f}"
+    )
+    return f"{text}: worse than not listening at all, which costs 1." if at.act_dcf > 1 else f"{text}."
 
 
 def comparisons(systems: Sequence[System]) -> list[str]:
