@@ -23,8 +23,8 @@ DET = (
 )
 HISTOGRAMS = "The less the two overlap, the better. Each class has the same area, however many trials it has."
 RELIABILITY = (
-    "Below the diagonal LLRs are too high and accept too easily, above it they are too low; where the line is flatter "
-    "than the diagonal, the system is too sure of itself."
+    "Below the diagonal LLRs are too high and accept too easily, above it they are too low; where the line is "
+    "flatter than the diagonal, the system is too sure of itself."
 )
 UNCALIBRATED = (
     "The scores of {} are not calibrated: they put trials in order, but do not say how likely the same speaker "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.resources import files
 from itertools import count
 
@@ -70,7 +69,7 @@ def _table(table: Table, captions: count[int]) -> Markup:
     key = f"table-{next(captions)}"
     head = element("tr", *(element("th", text, scope="col") for text in table.header))
     rows = [
-        element("tr", element("th", row[0], scope="row"), *(_cell(cell) for cell in row[1:]))
+        element("tr", _cell("th", row[0], scope="row"), *(_cell("td", cell) for cell in row[1:]))
         for row in table.rows
     ]
     written = element(
@@ -93,12 +92,13 @@ def _figure(figure: Figure, captions: count[int]) -> Markup:
     )
 
 
-def _cell(text: str) -> Markup:
-    """Numbers stay together with their interval's bounds; long ids and paths may be broken anywhere."""
-    if max(map(len, text.split()), default=0) > LONG:
-        return element("td", text, class_="long")
-    together = re.sub(r"\[[^\[\]]*\]| %", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
-    return element("td", together)
+def _cell(name: str, text: str, **attributes: str) -> Markup:
+    """A number stays on one line, its interval perhaps on the next; long ids and paths may be broken anywhere."""
+    if max(map(len, text.split()), default=0) > LONG or len(text) > 2 * LONG:
+        return element(name, text, class_="long", **attributes)
+    number, bracket, interval = text.partition(" [")
+    parts = [f"{number} ", element("br"), f"[{interval}"] if bracket else [text]
+    return element(name, *parts, **attributes)
 
 
 def _prose(text: str) -> Markup:

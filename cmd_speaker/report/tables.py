@@ -64,7 +64,8 @@ def figures(systems: Sequence[System]) -> Table:
     note += (
         "Costs are normalised: 1 is what accepting or rejecting every trial costs, the cheaper of the two. "
     )
-    note += "minDCF(P_target, C_miss, C_fa): costs of 1 are left out. Cllr in bits: 0 is perfect, 1 is what no information costs."
+    note += "minDCF(P_target, C_miss, C_fa): costs of 1 are left out. "
+    note += "Cllr in bits: 0 is perfect, 1 is what no information costs."
     return Table("Error rates and costs", ("measure", *(system.name for system in systems)), rows, note)
 
 
