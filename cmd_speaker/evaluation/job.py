@@ -17,23 +17,12 @@ from cmd_speaker.evaluation.enrolment import load_enrol_map
 from cmd_speaker.evaluation.leakage import LeakageCheck
 from cmd_speaker.evaluation.normalisation import DEFAULT_TOP
 from cmd_speaker.evaluation.record import save_record
-from cmd_speaker.evaluation.scores import load_utt2spk, save_scores, Scores
+from cmd_speaker.evaluation.scores import load_utt2spk, write_scores
 from cmd_speaker.evaluation.scoring import TrialScorer
-from cmd_speaker.evaluation.trials import load_trials, Trials
+from cmd_speaker.evaluation.trials import read_trials
 from cmd_speaker.files import file_checksum
 from cmd_speaker.progress import track
 
-
-def read_trials(path,block):
-    import numpy as np
-    t=load_trials(path)
-    for i in range(0,len(t),block):
-        yield t.take(np.arange(i,min(i+block,len(t))))
-def write_scores(path, blocks):
-    import numpy as np
-    bl=list(blocks)
-    t=bl[0].trials
-    save_scores(path, Scores(Trials(t.ids,np.concatenate([b.trials.enrol for b in bl]),np.concatenate([b.trials.test for b in bl]),None if t.labels is None else np.concatenate([b.trials.labels for b in bl])),np.concatenate([b.scores for b in bl])))
 
 @dataclass(frozen=True)
 class ScoringJob:
@@ -79,7 +68,9 @@ class ScoringJob:
                 "speakers than the trials: give one of them"
             )
         if self.top is not None and self._norm != "as" and self.qualities is None:
-            raise UsageError(f"--top belongs to --norm as or --qualities; --norm {self._norm} has the whole cohort")
+            raise UsageError(
+                f"--top belongs to --norm as or --qualities; --norm {self._norm} has the whole cohort"
+            )
 
     @property
     def _norm(self) -> str:
@@ -101,7 +92,9 @@ class ScoringJob:
             enrolled=load_enrol_map(self.enrol_map) if self.enrol_map else None,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as pool:  # checksums beside the work
-            source = pool.submit(_named, self.embeddings, count=len(embeddings), model=getattr(embeddings,'model',None))
+            source = pool.submit(
+                _named, self.embeddings, count=len(embeddings), model=getattr(embeddings, "model", None)
+            )
             listed = pool.submit(_named, self.trials) if self.trials else None
             if self.trials is None:
                 blocks = scorer.score_all_pairs(speakers)

@@ -75,7 +75,9 @@ def test_large_equal_scores_keep_their_deviation():
     np.testing.assert_allclose(found, [[1000.5, sqrt(1 / 6)]], rtol=1e-9)  # (0.25 + 0 + 0.25) / 3
 
 
-@pytest.mark.parametrize(("norm", "top", "cohort"), [("s", 9, COHORT[[0]]), ("as", 1, COHORT), ("z", 9, COHORT[[1, 1]])])
+@pytest.mark.parametrize(
+    ("norm", "top", "cohort"), [("s", 9, COHORT[[0]]), ("as", 1, COHORT), ("z", 9, COHORT[[1, 1]])]
+)
 def test_cohort_scores_that_do_not_differ_are_an_error(norm, top, cohort):
     with pytest.raises(DataError, match=r"the cohort scores of 'enrolment 1' do not differ .*larger --top"):
         Backend(cohort=cohort, norm=norm, top=top).score(ENROL, TEST)
@@ -86,7 +88,10 @@ def test_cohort_scores_that_do_not_differ_are_an_error(norm, top, cohort):
     [
         ({"norm": "s"}, "--norm s needs a cohort"),
         ({"norm": "S", "cohort": COHORT}, "--norm is one of none, z, t, s, as, found 'S'"),
-        ({"norm": "as", "cohort": COHORT, "top": 5}, "--top goes from 1 to the 4 entries of the cohort, found 5"),
+        (
+            {"norm": "as", "cohort": COHORT, "top": 5},
+            "--top goes from 1 to the 4 entries of the cohort, found 5",
+        ),
         ({"norm": "as", "cohort": COHORT, "top": 0}, "found 0"),
         ({"enrolment": "worst"}, "--enrol is one of average, score, best"),
     ],
@@ -98,5 +103,5 @@ def test_settings_that_do_not_fit(settings, words):
 
 def test_cohort_means_need_a_cohort_large_enough():
     for backend in (Backend(), Backend(cohort=COHORT, norm="s")):
-        with pytest.raises(UsageError, match="--top|--cohort"):
+        with pytest.raises(UsageError, match=r"--top|--cohort"):
             backend.cohort_means(TEST)

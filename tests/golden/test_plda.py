@@ -43,7 +43,11 @@ def test_one_dimension_by_hand():
 def test_llr_equals_the_ratio_of_two_gaussians(rank):
     """Of the pair as one vector [2 D]: the covariance between the halves is B for one speaker, 0 for two."""
     rng = np.random.default_rng(rank)
-    mean, between, within = rng.standard_normal(5), random_covariance(rng, 5, rank), random_covariance(rng, 5, 9)
+    mean, between, within = (
+        rng.standard_normal(5),
+        random_covariance(rng, 5, rank),
+        random_covariance(rng, 5, 9),
+    )
     enrol, test = rng.standard_normal((4, 5)), rng.standard_normal((3, 5))
     total, none = between + within, np.zeros((5, 5))
     same = multivariate_normal(np.tile(mean, 2), np.block([[total, between], [between, total]]))
@@ -68,13 +72,19 @@ def test_scores_equal_speechbrains(voices):
     def statistics(rows):
         few = np.array([f"u{k:03}" for k in rows], dtype="|O")
         blank = np.full(len(rows), None)
-        return sb.StatObject_SB(few, few, blank, blank, np.ones((len(rows), 1)), vectors[rows].astype(np.float64))
+        return sb.StatObject_SB(
+            few, few, blank, blank, np.ones((len(rows), 1)), vectors[rows].astype(np.float64)
+        )
 
     enrol, test = statistics(range(0, 8)), statistics(range(5, 13))
     pairs = sb.Ndx(models=enrol.modelset, testsegs=test.modelset)
-    expected = sb.fast_PLDA_scoring(enrol, test, pairs, theirs.mean, theirs.F, theirs.Sigma, check_missing=False)
+    expected = sb.fast_PLDA_scoring(
+        enrol, test, pairs, theirs.mean, theirs.F, theirs.Sigma, check_missing=False
+    )
     ours = Plda.fit(vectors, speakers, rank=3)
-    np.testing.assert_allclose(scores(ours, vectors[:8], vectors[5:13]), expected.scoremat, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        scores(ours, vectors[:8], vectors[5:13]), expected.scoremat, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_trained_scores_tell_speakers_apart(voices):

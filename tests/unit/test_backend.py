@@ -45,7 +45,7 @@ def test_plda_without_another_mean_subtracts_that_of_its_training_set():
 def test_plda_needs_speakers_of_all_its_utterances():
     with pytest.raises(UsageError, match="--plda-speakers"):
         Backend.fit(plda_from=made(100, 1))
-    with pytest.raises(DataError, match="no speaker of 'u100' .*1 of 101"):
+    with pytest.raises(DataError, match=r"no speaker of 'u100' .*1 of 101"):
         Backend.fit(plda_from=made(101, 1), plda_speakers=SPEAKERS)
 
 
@@ -106,7 +106,9 @@ def test_a_damaged_back_end_is_refused(tmp_path, damage):
         Backend.load(tmp_path)
 
 
-@pytest.mark.parametrize("settings", [{"mean_from": made(9, 1, size=5)}, {"cohort": made(9, 1, size=5), "norm": "s"}])
+@pytest.mark.parametrize(
+    "settings", [{"mean_from": made(9, 1, size=5)}, {"cohort": made(9, 1, size=5), "norm": "s"}]
+)
 def test_other_dimensions_are_refused(settings):
-    with pytest.raises(DataError, match="expected 5 dimensions .*found 6"):
+    with pytest.raises(DataError, match=r"expected 5 dimensions .*found 6"):
         Backend.fit(**settings).score(ENROL, TEST)

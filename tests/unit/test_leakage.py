@@ -55,7 +55,7 @@ def test_a_shared_id_is_refused_only_where_a_trial_uses_it():
     leakage = LeakageCheck(made("u", 1))
     leakage.add("cohort", cohort)
     use(leakage, 1, 2, 3)
-    with pytest.raises(DataError, match="'u5'.* is in the cohort too"):
+    with pytest.raises(DataError, match=r"'u5'.* is in the cohort too"):
         use(leakage, 1, 5)
 
 
@@ -65,7 +65,7 @@ def test_the_same_embedding_under_another_id_is_refused():
     leakage = LeakageCheck(scored)
     leakage.add("data of the mean", mean)
     use(leakage, 1, 2, 3)
-    with pytest.raises(DataError, match="'u6'.* has the same embedding as one of the data of the mean"):
+    with pytest.raises(DataError, match=r"'u6'.* has the same embedding as one of the data of the mean"):
         use(leakage, 1, 6)
 
 

@@ -12,7 +12,7 @@ from cmd_speaker.evaluation.backend import Backend
 from cmd_speaker.evaluation.budget import LEAST_MEMORY, Budget
 from cmd_speaker.evaluation.enrolment import EnrolMap, load_enrol_map
 from cmd_speaker.evaluation.scoring import TrialScorer
-from cmd_speaker.evaluation.trials import Trials, all_pairs, number_ids
+from cmd_speaker.evaluation.trials import Trials, all_pairs
 
 NAMES = [f"u{k}" for k in range(40)]
 ROUNDING = {"rtol": 1e-6, "atol": 4e-6}
@@ -24,8 +24,10 @@ def made(count, seed, prefix="u", size=16):
     return Embeddings([f"{prefix}{k}" for k in range(count)], vectors)
 
 
-def listed(pairs, labels=None):
-    return Trials(*number_ids(*map(list, zip(*pairs, strict=True))), labels)
+def listed(pairs):
+    ids = sorted({name for pair in pairs for name in pair})
+    enrol, test = (np.array([ids.index(name) for name in side]) for side in zip(*pairs, strict=True))
+    return Trials(ids, enrol, test)
 
 
 def split(trials, size):
@@ -64,7 +66,10 @@ def naive(norm, enrol, test):
 @pytest.mark.parametrize("norm", normalisation.NORMS)
 def test_a_list_in_blocks_equals_a_plain_loop(norm):
     embeddings, trials = made(40, 1), all_pairs(NAMES, NAMES)
-    expected = [naive(norm, embeddings.vectors[a], embeddings.vectors[b]) for a, b in zip(trials.enrol, trials.test)]
+    expected = [
+        naive(norm, embeddings.vectors[a], embeddings.vectors[b])
+        for a, b in zip(trials.enrol, trials.test, strict=True)
+    ]
     for size, workers in ((780, 1), (13, 1), (100, 3), (1, 2)):
         scorer = TrialScorer(embeddings, backend(norm), budget=Budget(LEAST_MEMORY, workers))
         np.testing.assert_allclose(scored(scorer, split(trials, size)), expected, **ROUNDING)
@@ -134,7 +139,8 @@ def test_a_small_budget_bounds_the_largest_array(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("512M", 2**29), ("1G", 2**30), ("1.5g", 3 * 2**29), ("2 GiB", 2**31), ("99999999", 99999999)]
+    ("text", "expected"),
+    [("512M", 2**29), ("1G", 2**30), ("1.5g", 3 * 2**29), ("2 GiB", 2**31), ("99999999", 99999999)],
 )
 def test_sizes_as_people_write_them(text, expected):
     assert Budget.of(text).memory == expected
@@ -180,7 +186,7 @@ def test_cohort_scores_that_do_not_differ_name_the_utterance():
 
 
 def test_embeddings_of_another_model_are_refused():
-    with pytest.raises(DataError, match="embeddings of another model .*expected 16 dimensions .*found 8"):
+    with pytest.raises(DataError, match=r"embeddings of another model .*expected 16 dimensions .*found 8"):
         scored(TrialScorer(made(4, 1, size=8), backend("as")), [listed([("u1", "u2")])])
 
 
@@ -212,7 +218,9 @@ def test_three_ways_by_hand(way, expected, size):
 def test_each_utterances_score_is_normalised_before_they_are_combined(way):
     embeddings = made(40, 1)
     enrolled = EnrolMap({"m": ["u1", "u2", "u3"], "n": ["u4"]})
-    found = scored(TrialScorer(embeddings, backend("as", enrolment=way), enrolled=enrolled), [listed([("m", "u9")])])
+    found = scored(
+        TrialScorer(embeddings, backend("as", enrolment=way), enrolled=enrolled), [listed([("m", "u9")])]
+    )
     single = [naive("as", embeddings.vectors[k], embeddings.vectors[9]) for k in (1, 2, 3)]
     np.testing.assert_allclose(found, [np.mean(single) if way == "score" else max(single)], atol=2e-6)
 
