@@ -19,7 +19,7 @@ from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.backend import Backend, score_all, speakers_of
 from cmd_speaker.evaluation.budget import Budget
-from cmd_speaker.evaluation.enrolment import EnrolMap, Members, combine, members
+from cmd_speaker.evaluation.enrolment import EnrolMap, combine, members
 from cmd_speaker.evaluation.leakage import LeakageCheck
 from cmd_speaker.evaluation.normalisation import normalise
 from cmd_speaker.evaluation.plda import Points
