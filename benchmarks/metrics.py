@@ -119,11 +119,11 @@ def _child(name: str, trials: int, seed: int) -> dict[str, Any]:
 
 
 def _ours(scores: Any, labels: Any) -> Any:
-    from cmd_speaker.evaluation.metrics import SortedScores
+    from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores
 
     def call() -> dict[str, float]:
         curve = SortedScores(scores, labels).curve()
-        return {"eer": curve.eer()[0], "min_dcf": curve.min_dcf(P_TARGET)}
+        return {"eer": curve.eer()[0], "min_dcf": curve.min_dcf(OperatingPoint(P_TARGET))}
 
     return call
 

@@ -19,16 +19,19 @@ B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
+from typing import Any
 
 import numpy as np
 
-from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.errors import DataError
+from cmd_speaker.evaluation.llr import Bits, curve_cllr, trial_bits
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
 from cmd_speaker.evaluation.scores import Scores, attach_labels, match_pairs
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.progress import track
 
 LEVEL = 0.95
 
@@ -43,13 +46,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class SpeakerInterval:
-    """Intervals of one system, of costs one for each operating point; `left_out` replicates lacked a class."""
+    """Intervals of one system, of costs one for each operating point; `left_out` replicates lacked a class.
+
+    `act_dcf` is empty and `cllr` None unless the scores are log-likelihood ratios.
+    """
 
     eer: Interval
     min_dcf: dict[OperatingPoint, Interval]
     speakers: int
     replicates: int
     left_out: int
+    act_dcf: dict[OperatingPoint, Interval] = field(default_factory=dict)
+    cllr: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -90,39 +98,6 @@ class PairedDifference:
     cllr: Difference | None = None
 
 
-def trial_speakers(trials: Trials, utt2spk: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The speaker of both sides of every trial, [n] each, as numbers into the sorted list of their names.
-
-    Raises `DataErrors` for every trial with an utterance that `utt2spk` lacks, and for targets of two
-    speakers and nontargets of one.
-    """
-    used = np.zeros(len(trials.ids), dtype=bool)
-    used[trials.enrol] = used[trials.test] = True
-    by_id = {name: utt2spk[name] for name in np.array(trials.ids, dtype=object)[used] if name in utt2spk}
-    names = sorted(set(by_id.values()))
-    number = {name: k for k, name in enumerate(names)}
-    enrol, test = trials.rows_in({name: number[speaker] for name, speaker in by_id.items()})
-    errors = []
-    for k in np.flatnonzero((enrol < 0) | (test < 0)).tolist():
-        missing = [name for name, side in zip(trials.pair(k), (enrol[k], test[k]), strict=True) if side < 0]
-        errors.append(
-            DataError(
-                f"the speaker of {' and '.join(repr(name) for name in missing)} is not known",
-                file=trials.path,
-                row=trials.row(k),
-                expected="a row with its speaker in the manifest or utt2spk",
-                found="none",
-                fix="Give the list that covers all utterances of the trials",
-            )
-        )
-    if not errors and trials.labels is not None:
-        wrong = np.flatnonzero((enrol == test) != trials.labels).tolist()
-        errors = [_contradiction(trials, k, names[enrol[k]], names[test[k]]) for k in wrong]
-    if errors:
-        raise DataErrors(f"{len(errors)} of {len(trials)} trials do not fit the speakers", errors)
-    return enrol, test, names
-
-
 def speaker_interval(
     scores: SortedScores,
     enrol_speakers: np.ndarray,
@@ -130,17 +105,20 @@ def speaker_interval(
     seed: int,
     replicates: int = 1000,
     points: Sequence[OperatingPoint] = POINTS,
+    llr: bool = False,
 ) -> SpeakerInterval:
-    """95 % percentile intervals of EER and minDCF, had the speakers been others.
+    """95 % intervals of error rates and costs, had the speakers been others.
 
     `enrol_speakers` and `test_speakers` are speaker numbers [n] in the order of the scores before sorting, as
-    `trial_speakers` gives them. Raises `DataError` where a label contradicts its
-    speakers, and where no replicate has weight in both classes.
+    `trial_speakers` gives them; `llr` says that the scores are log-likelihood ratios, which have an actual cost
+    and a Cllr. Raises `DataError` where a label contradicts its speakers, where no replicate has weight in both
+    classes, and for infinite LLRs.
     """
-    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, points)
-    intervals = [_interval(column) for column in values[:, 0].T]
-    min_dcf = dict(zip(points, intervals[1:], strict=True))
-    return SpeakerInterval(intervals[0], min_dcf, speakers, replicates, replicates - len(values))
+    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, points, llr)
+    named = _named([_interval(column) for column in values[:, 0].T], points)
+    return SpeakerInterval(
+        **named, speakers=speakers, replicates=replicates, left_out=replicates - len(values)
+    )
 
 
 def paired_difference(
@@ -150,12 +128,14 @@ def paired_difference(
     seed: int,
     replicates: int = 1000,
     points: Sequence[OperatingPoint] = POINTS,
+    llr: bool = False,
 ) -> PairedDifference:
-    """System b against system a: EER and minDCF differences (b - a) on the same trials and draws.
+    """System b against system a: differences (b - a) of error rates and costs on the same trials and draws.
 
-    Each system is one or several runs (training seeds), whose error rates are averaged. The files may differ
-    in order but not in trials; the first needs labels. Raises `DataErrors` for trials that only one of
-    them has or that they label differently, and as `trial_speakers` and `speaker_interval` do.
+    Each system is one or several runs (training seeds), whose figures are averaged. The files may differ
+    in order but not in trials; the first needs labels; `llr` as in `speaker_interval`, of all of them. Raises
+    `DataErrors` for trials that only one of them has or that they label differently, and as `trial_speakers`
+    and `speaker_interval` do.
     """
     trials = scores_a[0].trials
     aligned = [scores_a[0]]
@@ -163,18 +143,20 @@ def paired_difference(
         match_pairs(scores_a[0], other.trials)
         aligned.append(attach_labels(other, trials)[0])
     enrol, test, _ = trial_speakers(trials, utt2spk)
-    assert trials.labels is not None  # attach_labels has seen to it
-    systems = [SortedScores(scores.scores, trials.labels) for scores in aligned]
-    values, speakers = _replicates(systems, enrol, test, seed, replicates, points)
-    measured = np.array([_metrics(system.curve(), points) for system in systems])
+    labels = aligned[0].known_labels()
+    systems = [SortedScores(scores.scores, labels) for scores in aligned]
+    values, speakers = _replicates(systems, enrol, test, seed, replicates, points, llr)
+    measured = np.array([_figures(system.curve(), points, llr) for system in systems])
     first = len(scores_a)
     differences = []
     for whole, drawn in zip(measured.T, np.moveaxis(values, 2, 0), strict=True):
         a, b = float(whole[:first].mean()), float(whole[first:].mean())
         interval = _interval(drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1))
         differences.append(Difference(a, b, b - a, interval, (b - a) / a if a else float("nan")))
-    min_dcf = dict(zip(points, differences[1:], strict=True))
-    return PairedDifference(differences[0], min_dcf, speakers, replicates, replicates - len(values))
+    named = _named(differences, points)
+    return PairedDifference(
+        **named, speakers=speakers, replicates=replicates, left_out=replicates - len(values)
+    )
 
 
 def _replicates(
@@ -184,35 +166,60 @@ def _replicates(
     seed: int,
     replicates: int,
     points: Sequence[OperatingPoint],
+    llr: bool,
 ) -> tuple[np.ndarray, int]:
-    """The metrics of every system in every replicate that has both classes, [replicates, systems, metrics].
-
-    Also the number of speakers. One replicate at a time, so that memory stays at a few numbers a trial.
-    """
-    wrong = np.flatnonzero((enrol == test) != systems[0].labels)
-    if len(wrong):
-        label = "target" if systems[0].labels[wrong[0]] else "nontarget"
-        raise DataError(
-            f"trial {wrong[0] + 1} contradicts its speakers",
-            expected=f"two sides that fit a {label}",
-            found=f"speakers {enrol[wrong[0]]} and {test[wrong[0]]}",
-            fix="Check the list of speakers",
-        )
-    speakers, sides = np.unique(np.concatenate([enrol, test]), return_inverse=True)
-    weighings = [_Weighing(system, sides[: len(enrol)], sides[len(enrol) :]) for system in systems]
-    values = []
-    for drawn in draws(len(speakers), seed, replicates):
-        curves = [weighing.curve(drawn) for weighing in weighings]
-        if all(curve.target_mass[-1] and curve.nontarget_mass[-1] for curve in curves):
-            values.append([_metrics(curve, points) for curve in curves])
-    if not values:
+    """The figures of `replicate` for random draws, and the number of speakers in the trials."""
+    _check_speakers(systems[0], enrol, test)
+    speakers, numbers = np.unique(np.concatenate([enrol, test]), return_inverse=True)
+    sides = numbers[: len(enrol)], numbers[len(enrol) :]
+    drawn = track(draws(len(speakers), seed, replicates), "Drawing speakers", replicates)
+    values = replicate(systems, sides, drawn, points, llr)
+    if not len(values):
         raise DataError(
             f"none of the {replicates} draws of speakers has both targets and nontargets",
             expected="more speakers",
             found=f"{len(speakers)} in the trials",
             fix="Use a list with more speakers, or give no interval",
         )
-    return np.array(values), len(speakers)
+    return values, len(speakers)
+
+
+def _check_speakers(scores: SortedScores, enrol: np.ndarray, test: np.ndarray) -> None:
+    """Raise `DataError` for a target of two speakers or a nontarget of one."""
+    for order, label in zip(scores.orders, ("target", "nontarget"), strict=True):
+        wrong = order[(enrol[order] == test[order]) != (label == "target")]
+        if len(wrong):
+            first = wrong.min()
+            raise DataError(
+                f"trial {first + 1} contradicts its speakers",
+                expected=f"two sides that fit a {label}",
+                found=f"speakers {enrol[first]} and {test[first]}",
+                fix="Check the list of speakers",
+            )
+
+
+def replicate(
+    systems: Sequence[SortedScores],
+    sides: tuple[np.ndarray, np.ndarray],
+    drawn: Iterable[np.ndarray],
+    points: Sequence[OperatingPoint],
+    llr: bool = False,
+) -> np.ndarray:
+    """The figures of every system for every draw that has both classes, [replicates, systems, figures].
+
+    Figures are EER, minDCF at every point and, for LLRs, actual DCF at every point and Cllr. `sides` are the
+    speaker numbers of both sides, [n] each. One draw at a time, so that memory stays at a few numbers a trial.
+    """
+    weighings = [_Weighing(system, *sides) for system in systems]
+    bits = [trial_bits(system) if llr else None for system in systems]
+    values = []
+    for counts in drawn:
+        curves = [weighing.curve(counts) for weighing in weighings]
+        if all(weighing.has_both for weighing in weighings):
+            values.append(
+                [_figures(curve, points, llr, cost) for curve, cost in zip(curves, bits, strict=True)]
+            )
+    return np.array(values)
 
 
 def draws(speakers: int, seed: int, replicates: int) -> Iterator[np.ndarray]:
@@ -230,9 +237,10 @@ class _Weighing:
 
     def __init__(self, scores: SortedScores, enrol: np.ndarray, test: np.ndarray) -> None:
         self.scores = scores
-        self.target = enrol[scores.target_order].astype(np.intp)
-        self.enrol = enrol[scores.nontarget_order].astype(np.intp)
-        self.test = test[scores.nontarget_order].astype(np.intp)
+        target_order, nontarget_order = scores.orders
+        self.target = enrol[target_order].astype(np.intp)
+        self.enrol = enrol[nontarget_order].astype(np.intp)
+        self.test = test[nontarget_order].astype(np.intp)
         self.target_mass = np.zeros(len(self.target) + 1, dtype=np.int64)
         self.nontarget_mass = np.zeros(len(self.enrol) + 1, dtype=np.int64)
         self.weight = np.empty((2, len(self.enrol)), dtype=np.int64)
@@ -247,24 +255,28 @@ class _Weighing:
         np.cumsum(self.weight[0], out=self.nontarget_mass[1:])
         return Curve(self.scores, self.target_mass, self.nontarget_mass)
 
+    @property
+    def has_both(self) -> bool:
+        """Whether both classes have weight in the last curve."""
+        return bool(self.target_mass[-1] and self.nontarget_mass[-1])
 
-def _metrics(curve: Curve, points: Sequence[OperatingPoint]) -> list[float]:
-    return [curve.eer()[0], *(curve.min_dcf(point) for point in points)]
+
+def _figures(
+    curve: Curve, points: Sequence[OperatingPoint], llr: bool, bits: Bits | None = None
+) -> list[float]:
+    figures = [curve.eer()[0], *curve.min_dcfs(points)]
+    return [*figures, *map(curve.act_dcf, points), curve_cllr(curve, bits)] if llr else figures
+
+
+def _named(figures: Sequence[Any], points: Sequence[OperatingPoint]) -> dict[str, Any]:
+    """What belongs to each of `_figures`, by name."""
+    count = len(points)
+    named = {"eer": figures[0], "min_dcf": dict(zip(points, figures[1 : count + 1], strict=True))}
+    if len(figures) > count + 1:
+        named |= {"act_dcf": dict(zip(points, figures[count + 1 : -1], strict=True)), "cllr": figures[-1]}
+    return named
 
 
 def _interval(values: np.ndarray) -> Interval:
     low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
-
-
-def _contradiction(trials: Trials, k: int, enrol: str, test: str) -> DataError:
-    assert trials.labels is not None
-    same = bool(trials.labels[k])
-    return DataError(
-        f"the label of '{' '.join(trials.pair(k))}' contradicts the speakers",
-        file=trials.path,
-        row=trials.row(k),
-        expected="one speaker, as it is a target" if same else "two speakers, as it is a nontarget",
-        found=f"'{enrol}' and '{test}'",
-        fix="Find out whether the trial list or the list of speakers is wrong",
-    )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval, trial_speakers
+from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval
+from cmd_speaker.evaluation.llr import curve_cllr, curve_min_cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores
 from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.evaluation.speakers import trial_speakers
 
+FARS = (0.001, 0.01)
+"""False acceptance rates at which the miss rate is reported unless others are asked for."""
 FEW_SPEAKERS = 40
 """Below this number an interval over speakers is itself uncertain."""
 
@@ -45,13 +49,13 @@ class Summary:
     """P_target 0.01, unit costs."""
     min_dcf_005: float
     """P_target 0.05, unit costs."""
+    min_cllr: float
     speakers: int | None = None
     eer_low: float | None = None
     eer_high: float | None = None
     costs: tuple[Cost, ...] = ()
     cllr: float | None = None
     cllr_interval: Interval | None = None
-    min_cllr: float | None = None
     miss_at_far: dict[float, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, float | int | None]:
@@ -81,7 +85,8 @@ class Summary:
         if self.eer_low is not None and self.eer_high is not None:
             eer += f" [{self.eer_low:.2%}, {self.eer_high:.2%}]"
         costs = "".join(f"  {_cost_text(cost)}" for cost in self.costs)
-        return f"{eer}{costs}  ({self.targets:,} targets, {self.nontargets:,} nontargets)"
+        llr = "" if self.cllr is None else f"  Cllr {self.cllr:.3f} (min {self.min_cllr:.3f})"
+        return f"{eer}{costs}{llr}  ({self.targets:,} targets, {self.nontargets:,} nontargets)"
 
 
 def summarise(
@@ -92,24 +97,62 @@ def summarise(
     replicates: int = 1000,
     llr: np.ndarray | None = None,
     points: Sequence[OperatingPoint] = POINTS,
-    fars: Sequence[float] = (),
+    fars: Sequence[float] = FARS,
 ) -> Summary:
-    """EER and minDCF of labelled scores, with intervals where `utt2spk` (utterance -> speaker) is given.
+    """The figures of labelled scores, with intervals where `utt2spk` (utterance -> speaker) is given.
 
+    Where there are `llr` [n], the log-likelihood ratios made of the scores, all figures are theirs: with quality
+    measures they rank the trials otherwise than the scores do, and they are what decisions follow from.
     Raises `DataError` without labels or without one of the classes, and as `trial_speakers` does.
     """
-    labels = scores.known_labels()
-    ordered = SortedScores(scores.scores, labels)
-    curve = ordered.curve()
-    eer, threshold = curve.eer()
-    targets = int(labels.sum())
-    figures = (targets, len(scores) - targets, eer, threshold, *map(curve.min_dcf, POINTS))
+    ordered = SortedScores(scores.scores if llr is None else llr, scores.known_labels())
+    summary = measure(ordered, llr=llr is not None, points=points, fars=fars)
     if utt2spk is None or not replicates:
-        return Summary(*figures, costs=tuple(Cost(point, curve.min_dcf(point)) for point in points))
+        return summary
     enrol, test, names = trial_speakers(scores.trials, utt2spk)
-    interval = speaker_interval(ordered, enrol, test, seed, replicates, points)
-    costs = tuple(Cost(point, curve.min_dcf(point), interval.min_dcf[point]) for point in points)
-    return Summary(*figures, len(names), interval.eer.low, interval.eer.high, costs)
+    found = speaker_interval(ordered, enrol, test, seed, replicates, points, llr is not None)
+    costs = (
+        replace(
+            cost, min_dcf_interval=found.min_dcf[cost.point], act_dcf_interval=found.act_dcf.get(cost.point)
+        )
+        for cost in summary.costs
+    )
+    return replace(
+        summary, speakers=len(names), eer_low=found.eer.low, eer_high=found.eer.high, costs=tuple(costs),
+        cllr_interval=found.cllr,
+    )  # fmt: skip
+
+
+def measure(
+    ordered: SortedScores,
+    *,
+    llr: bool = False,
+    points: Sequence[OperatingPoint] = POINTS,
+    fars: Sequence[float] = FARS,
+) -> Summary:
+    """The figures without intervals; with `SortedScores.from_blocks`, of lists of any length.
+
+    `llr` says that the scores are log-likelihood ratios. Raises `DataError` where one of them is infinite,
+    and `UsageError` for a false acceptance rate outside (0, 1).
+    """
+    curve = ordered.curve()
+    every = list(dict.fromkeys([*POINTS, *points]))
+    min_dcf = dict(zip(every, curve.min_dcfs(every), strict=True))
+    eer, threshold = curve.eer()
+    return Summary(
+        targets=len(ordered.targets),
+        nontargets=len(ordered.nontargets),
+        eer=eer,
+        eer_threshold=threshold,
+        min_dcf_001=min_dcf[POINTS[0]],
+        min_dcf_005=min_dcf[POINTS[1]],
+        costs=tuple(
+            Cost(point, min_dcf[point], act_dcf=curve.act_dcf(point) if llr else None) for point in points
+        ),
+        cllr=curve_cllr(curve) if llr else None,
+        min_cllr=curve_min_cllr(curve),
+        miss_at_far={far: curve.miss_rate(far) for far in fars},
+    )
 
 
 def _bounded(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:

@@ -5,9 +5,10 @@ import pytest
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import bootstrap
-from cmd_speaker.evaluation.bootstrap import draws, paired_difference, speaker_interval, trial_speakers
+from cmd_speaker.evaluation.bootstrap import draws, paired_difference, speaker_interval
 from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, eer, min_dcf
 from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.evaluation.speakers import trial_speakers
 from cmd_speaker.evaluation.trials import all_pairs, load_trials
 
 

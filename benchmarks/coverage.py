@@ -1,0 +1,321 @@
+"""How often 95 % intervals over speakers hold the true value, by simulation.
+
+    python benchmarks/coverage.py [--sets N] [--replicates N] [--seed N] [--designs NAME ...]
+
+A speaker has a location (all their scores are high or low), a separation (one in ten is a goat, hard to
+recognise), pairs of speakers are more or less alike, utterances better or worse. All of it is normal, so
+the marginal distributions of scores, and with them the true figures, are known exactly. Every simulated
+test set has new speakers; two systems of the same true figures score it, whose effects are correlated.
+An interval covers where it holds the true value, that of a difference where it holds zero.
+
+Printed, in Markdown: coverage in percent with its Monte Carlo error of one standard deviation, and below it the
+mean width of the interval as a multiple of the percentile interval's. `over trials` draws trials instead of
+speakers, the two classes apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from cmd_speaker.evaluation.bootstrap import draws, replicate
+from cmd_speaker.evaluation.metrics import Curve, OperatingPoint, SortedScores
+
+POINTS = (OperatingPoint(0.01), OperatingPoint(0.05))
+FIGURES = ("EER", "minDCF(0.01)", "minDCF(0.05)", "actDCF(0.01)", "actDCF(0.05)", "Cllr")
+LOCATION, SEPARATION, PAIR, UTTERANCE, NOISE = 0.3, 0.4, 0.3, 0.3, 1.0
+"""Standard deviations of the effects."""
+GOATS, GOAT = 0.1, -1.2
+"""Share of goats, and what their target scores lack."""
+TARGET_SD = (4 * LOCATION**2 + SEPARATION**2 + 2 * UTTERANCE**2 + NOISE**2) ** 0.5
+NONTARGET_SD = (2 * LOCATION**2 + PAIR**2 + 2 * UTTERANCE**2 + NOISE**2) ** 0.5
+ALIKE = 0.8
+"""Correlation of every effect between the two systems."""
+TRIAL_REPLICATES = 300
+
+
+@dataclass(frozen=True)
+class Design:
+    """A test set: its speakers, their utterances, and the trials of each (None: all pairs of utterances)."""
+
+    name: str
+    eer: float
+    speakers: int
+    utterances: int
+    targets: int | None
+    nontargets: int | None
+    sets: int
+
+    def trials(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Both utterances of every trial, [n] each; utterance u belongs to speaker u // utterances."""
+        total = self.speakers * self.utterances
+        if self.targets is None or self.nontargets is None:
+            return np.triu_indices(total, 1)
+        pairs = np.array(np.triu_indices(self.utterances, 1))
+        enrol, test = [], []
+        for speaker in range(self.speakers):
+            own = pairs[:, rng.choice(pairs.shape[1], self.targets, replace=False)]
+            others = rng.integers(self.speakers - 1, size=self.nontargets)
+            others += others >= speaker
+            theirs = others * self.utterances + rng.integers(self.utterances, size=self.nontargets)
+            ours = speaker * self.utterances + rng.integers(self.utterances, size=self.nontargets)
+            enrol += [speaker * self.utterances + own[0], ours]
+            test += [speaker * self.utterances + own[1], theirs]
+        return np.concatenate(enrol), np.concatenate(test)
+
+
+DESIGNS = (
+    Design("30 speakers, 20 + 20 trials each", 0.05, 30, 10, 20, 20, 400),
+    Design("100 speakers, 20 + 20 trials each", 0.05, 100, 10, 20, 20, 400),
+    Design("1,000 speakers, 20 + 20 trials each", 0.05, 1000, 10, 20, 20, 200),
+    Design("30 speakers, 20 + 60 trials each, EER 1.5 %", 0.015, 30, 10, 20, 60, 400),
+    Design("100 speakers, 20 + 60 trials each, EER 1.5 %", 0.015, 100, 10, 20, 60, 300),
+    Design("30 speakers, all pairs of 5 utterances", 0.05, 30, 5, None, None, 400),
+    Design("100 speakers, all pairs of 3 utterances", 0.05, 100, 3, None, None, 200),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Coverage of intervals over speakers, by simulation.")
+    parser.add_argument("--sets", type=int, help="simulated test sets of every design")
+    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--designs", nargs="+", type=int, default=range(len(DESIGNS)), help="their numbers")
+    options = parser.parse_args()
+    for number in options.designs:
+        design = DESIGNS[number]
+        rng = np.random.default_rng([options.seed, number])
+        start = time.perf_counter()
+        sets = options.sets or design.sets
+        tallies = [study(design, rng, options.replicates) for _ in range(sets)]
+        print(f"\n**{design.name}** ({sets} sets, {time.perf_counter() - start:.0f} s)\n")
+        print(table(tallies), flush=True)
+
+
+Tally = dict[tuple[str, str], tuple[bool, float]]
+
+
+def study(design: Design, rng: np.random.Generator, replicates: int) -> Tally:
+    """For one simulated set: (figure, method) -> whether its interval covers, and its width."""
+    separation = separation_for(design.eer)
+    enrol, test = design.trials(rng)
+    speakers = enrol // design.utterances, test // design.utterances
+    labels = speakers[0] == speakers[1]
+    systems = [
+        SortedScores(scores, labels) for scores in simulate(design, rng, enrol, test, labels, separation)
+    ]
+    seed = int(rng.integers(2**31))
+    drawn = replicate(systems, speakers, draws(design.speakers, seed, replicates), POINTS, llr=True)
+    whole = np.ones(design.speakers, dtype=np.int64)
+    left_out = replicate(systems, speakers, whole - np.eye(design.speakers, dtype=np.int64), POINTS, llr=True)
+    measured = replicate(systems, speakers, [whole], POINTS, llr=True)[0]
+    tally: Tally = {}
+    for k, (figure, truth) in enumerate(zip(FIGURES, true_figures(separation), strict=True)):
+        sample = Sample(measured[0, k], drawn[:, 0, k], left_out[:, 0, k], truth)
+        for method, interval in METHODS.items():
+            tally[figure, method] = sample.judge(interval)
+        sample = Sample(*(part[..., 1, k] - part[..., 0, k] for part in (measured, drawn, left_out)), 0.0)
+        for method in DIFFERENCE_METHODS:
+            tally[f"{figure}, difference", method] = sample.judge(METHODS[method])
+    over_trials = Sample(
+        measured[0, 0], trial_replicates(systems[0], rng), left_out[:, 0, 0], true_eer(separation)
+    )
+    tally["EER", "over trials"] = over_trials.judge(percentile)
+    return tally
+
+
+def simulate(
+    design: Design, rng: np.random.Generator, enrol: np.ndarray, test: np.ndarray, labels: np.ndarray,
+    separation: float,
+) -> list[np.ndarray]:  # fmt: skip
+    """The LLRs of two systems, [n] each."""
+    count, utterances = design.speakers, design.speakers * design.utterances
+    goats = GOAT * (rng.random(count) < GOATS)
+    pairs = np.unique(
+        np.sort([enrol // design.utterances, test // design.utterances], 0), axis=1, return_inverse=True
+    )[1]
+    sizes = {
+        "location": count,
+        "separation": count,
+        "pair": pairs.max() + 1,
+        "utterance": utterances,
+        "noise": len(enrol),
+    }
+    common = {name: rng.standard_normal(size) for name, size in sizes.items()}
+    systems = []
+    for _ in range(2):
+        effect = {
+            name: ALIKE**0.5 * values + (1 - ALIKE) ** 0.5 * rng.standard_normal(len(values))
+            for name, values in common.items()
+        }
+        speakers = enrol // design.utterances, test // design.utterances
+        scores = LOCATION * (effect["location"][speakers[0]] + effect["location"][speakers[1]])
+        scores += (
+            UTTERANCE * (effect["utterance"][enrol] + effect["utterance"][test]) + NOISE * effect["noise"]
+        )
+        own = separation + goats[speakers[0]] + SEPARATION * effect["separation"][speakers[0]]
+        scores += np.where(labels, own, PAIR * effect["pair"][pairs])
+        systems.append(to_llr(scores, separation))
+    return systems
+
+
+def to_llr(scores: np.ndarray, separation: float) -> np.ndarray:
+    """About calibrated: exact for two normal classes of equal variance, somewhat off for these."""
+    return separation / NONTARGET_SD**2 * (scores - separation / 2)
+
+
+def rates(threshold: np.ndarray | float, separation: float) -> tuple[np.ndarray, np.ndarray]:
+    """True FRR and FAR at thresholds of the scores."""
+    plain, goat = (norm.cdf((threshold - separation - shift) / TARGET_SD) for shift in (0, GOAT))
+    return (1 - GOATS) * plain + GOATS * goat, norm.sf(threshold / NONTARGET_SD)
+
+
+def true_eer(separation: float) -> float:
+    crossing = brentq(lambda threshold: np.subtract(*rates(threshold, separation)), -10, 20)
+    return float(rates(crossing, separation)[1])
+
+
+def separation_for(eer: float) -> float:
+    return float(brentq(lambda separation: true_eer(separation) - eer, 0.1, 15))
+
+
+def true_figures(separation: float) -> list[float]:
+    """The figures of an endless test set, in the order of `FIGURES`."""
+    grid = np.linspace(-5, 15, 200001)
+    bayes = [point.threshold * NONTARGET_SD**2 / separation + separation / 2 for point in POINTS]
+    minimum = [float(point.cost(*rates(grid, separation)).min()) for point in POINTS]
+    actual = [
+        float(point.cost(*rates(threshold, separation)))
+        for point, threshold in zip(POINTS, bayes, strict=True)
+    ]
+
+    def bits(score: float) -> float:
+        plain, goat = (norm.pdf(score, separation + shift, TARGET_SD) for shift in (0, GOAT))
+        llr = to_llr(np.array(score), separation)
+        miss = ((1 - GOATS) * plain + GOATS * goat) * np.logaddexp(0, -llr)
+        return float((miss + norm.pdf(score, 0, NONTARGET_SD) * np.logaddexp(0, llr)) / 2 / np.log(2))
+
+    return [true_eer(separation), *minimum, *actual, quad(bits, -15, 25, limit=200)[0]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One figure of one set: measured, in every replicate [R], without each speaker [S], and in truth."""
+
+    measured: float
+    drawn: np.ndarray
+    left_out: np.ndarray
+    truth: float
+
+    def judge(self, interval: Callable[[Sample], tuple[float, float]]) -> tuple[bool, float]:
+        low, high = interval(self)
+        return bool(low <= self.truth <= high), float(high - low)
+
+
+def percentile(sample: Sample) -> tuple[float, float]:
+    return tuple(np.percentile(sample.drawn, [2.5, 97.5]))
+
+
+def basic(sample: Sample) -> tuple[float, float]:
+    low, high = percentile(sample)
+    return 2 * sample.measured - high, 2 * sample.measured - low
+
+
+def bias_corrected(sample: Sample, acceleration: float = 0) -> tuple[float, float]:
+    below = np.mean(sample.drawn < sample.measured) + np.mean(sample.drawn == sample.measured) / 2
+    shift = norm.ppf(np.clip(below, 0.001, 0.999)) + norm.ppf([0.025, 0.975])
+    bias = norm.ppf(np.clip(below, 0.001, 0.999))
+    return tuple(np.quantile(sample.drawn, norm.cdf(bias + shift / (1 - acceleration * shift))))
+
+
+def accelerated(sample: Sample) -> tuple[float, float]:
+    away = sample.left_out.mean() - sample.left_out
+    spread = (away**2).sum() ** 1.5
+    return bias_corrected(sample, float((away**3).sum() / (6 * spread)) if spread else 0.0)
+
+
+def widened_percentile(sample: Sample) -> tuple[float, float]:
+    """Percentiles further out, as Student's t asks for with so many speakers, and n / (n - 1) of variance."""
+    count = len(sample.left_out)
+    level = norm.cdf((count / (count - 1)) ** 0.5 * student.ppf(0.975, count - 1))
+    return tuple(np.quantile(sample.drawn, [1 - level, level]))
+
+
+def bootstrap_t(sample: Sample) -> tuple[float, float]:
+    half = student.ppf(0.975, len(sample.left_out) - 1) * sample.drawn.std(ddof=1)
+    return sample.measured - half, sample.measured + half
+
+
+def jackknife_t(sample: Sample) -> tuple[float, float]:
+    half = student.ppf(0.975, len(sample.left_out) - 1) * jackknife_error(sample.left_out)
+    return sample.measured - half, sample.measured + half
+
+
+def log_bootstrap_t(sample: Sample) -> tuple[float, float]:
+    spread = np.log(np.maximum(sample.drawn, 1e-4)).std(ddof=1)
+    return log_symmetric(sample, spread)
+
+
+def log_jackknife_t(sample: Sample) -> tuple[float, float]:
+    return log_symmetric(sample, jackknife_error(np.log(np.maximum(sample.left_out, 1e-4))))
+
+
+def log_symmetric(sample: Sample, spread: float) -> tuple[float, float]:
+    factor = np.exp(student.ppf(0.975, len(sample.left_out) - 1) * spread)
+    return sample.measured / factor, sample.measured * factor
+
+
+def jackknife_error(left_out: np.ndarray) -> float:
+    return float(((len(left_out) - 1) * left_out.var()) ** 0.5)
+
+
+METHODS: dict[str, Callable[[Sample], tuple[float, float]]] = {
+    "percentile": percentile, "widened percentile": widened_percentile, "basic": basic,
+    "BC": bias_corrected, "BCa": accelerated, "bootstrap SE, t": bootstrap_t, "jackknife SE, t": jackknife_t,
+    "log, bootstrap SE, t": log_bootstrap_t, "log, jackknife SE, t": log_jackknife_t,
+}  # fmt: skip
+DIFFERENCE_METHODS = [name for name in METHODS if not name.startswith("log")]
+
+
+def trial_replicates(scores: SortedScores, rng: np.random.Generator) -> np.ndarray:
+    """EER of sets of trials drawn with replacement, targets and nontargets apart."""
+    values = []
+    for _ in range(TRIAL_REPLICATES):
+        sides = [
+            np.bincount(rng.integers(len(side), size=len(side)), minlength=len(side))
+            for side in (scores.targets, scores.nontargets)
+        ]
+        values.append(Curve(scores, *(np.append(0, np.cumsum(side)) for side in sides)).eer()[0])
+    return np.array(values)
+
+
+def table(tallies: list[Tally]) -> str:
+    """A row for every figure, a column for every method."""
+    methods = [*METHODS, "over trials"]
+    lines = [f"| figure | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
+    for figure in dict.fromkeys(figure for figure, _ in tallies[0]):
+        usual = np.mean([tally[figure, "percentile"][1] for tally in tallies])
+        cells = []
+        for method in methods:
+            found = [tally[figure, method] for tally in tallies if (figure, method) in tally]
+            if not found:
+                cells.append("")
+                continue
+            covered, width = np.mean(found, axis=0)
+            error = (covered * (1 - covered) / len(found)) ** 0.5
+            cells.append(f"{100 * covered:.1f} ± {100 * error:.1f} (×{width / usual:.2f})")
+        lines.append(f"| {figure} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
