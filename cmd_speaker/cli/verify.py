@@ -38,7 +38,7 @@ def verify(
     loaded = SpeakerModel.load(model, device)
     decider = Decider.load(model, loaded.checksum)
     rule = find_rule(decider.calibration, point, threshold)
-    if threshold is not None and decider.backend.gives_cosines and not -1 <= threshold <= 1:
+    if threshold is not None and _gives_cosines(decider) and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is compared with a cosine: expected -1 to 1, found {threshold}")
     sides = [embed_recording(loaded, path, convert=convert) for path in (first, second)]
     scores, llrs = decider.compare([sides[:1]], sides[1])

@@ -12,11 +12,15 @@ quality-aware score calibration in DNN based speaker verification", ICASSP 2021.
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.evaluation.trials import Trials
 
 Sides = tuple[np.ndarray, np.ndarray]
 """The values of one measure on the enrolment and on the test side of n trials, two float64 [n]."""
@@ -67,6 +71,94 @@ class Quality:
     def llr(self, sides: Sides) -> np.ndarray:
         """What the measure adds to the log-likelihood ratio: float64 [n]."""
         return self.features(sides) @ np.array([self.lower_weight, self.higher_weight])
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """The values of measures by utterance: column -> utterance -> value; from the table `path`."""
+
+    columns: Mapping[str, Mapping[str, float]]
+    path: Path | None = None
+
+    def sides(self, trials: Trials) -> dict[str, Sides]:
+        """The values of every measure on both sides of the trials; raises `DataErrors` for what has none."""
+        used = np.unique(np.concatenate([trials.enrol, trials.test]))
+        found, errors = {}, []
+        for column, by_utterance in self.columns.items():
+            table = np.full(len(trials.ids), np.nan)
+            for k in used.tolist():
+                if trials.ids[k] in by_utterance:
+                    table[k] = by_utterance[trials.ids[k]]
+                else:
+                    errors.append(self._lacking(column, trials.ids[k]))
+            found[column] = (table[trials.enrol], table[trials.test])
+        if errors:
+            raise DataErrors(f"{len(errors)} quality measures are lacking", errors)
+        return found
+
+    def _lacking(self, column: str, name: str) -> DataError:
+        return DataError(
+            f"no {column} of '{name}'", file=self.path, expected="a row for every utterance and model",
+            found="none", fix="Complete the table",
+        )  # fmt: skip
+
+
+def load_measures(path: str | Path | None, columns: Sequence[str]) -> Measures:
+    """Read numeric columns of a table of utterances: a CSV with the column `ID`, as every manifest is.
+
+    Raises `UsageError` for columns without a table, `DataError` for a file that is not such a table, and
+    `DataErrors` with every row that has no number, or whose ID is there a second time.
+    """
+    if path is None:
+        if columns:
+            raise UsageError(f"the quality measures {', '.join(columns)} need a table: give it with --metadata")
+        return Measures({})
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("no such table", file=path, fix="Check the path")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        # Strict: an unbalanced quote would swallow the rows after it.
+        reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+        try:
+            names = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(
+                "the table is not a CSV file", file=path, row=reader.line_num,
+                expected="comma-separated UTF-8, quotes in pairs", found=error, fix="Save it as CSV (UTF-8)",
+            ) from error  # fmt: skip
+    if lacking := [name for name in ("ID", *columns) if name not in names]:
+        raise DataError(
+            f"the table lacks the column {', '.join(lacking)}", file=path, row=1,
+            expected=",".join(["ID", *columns]), found=",".join(names), fix="Add the column",
+        )  # fmt: skip
+    return Measures({column: _numbers(path, rows, column) for column in columns}, path)
+
+
+def _numbers(
+    path: Path, rows: Sequence[tuple[int, Mapping[str, str | None]]], column: str
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    errors = []
+    for number, row in rows:
+        name, text = row["ID"] or "", row[column] or ""
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if np.isfinite(value) and name and name not in found:
+            found[name] = value
+            continue
+        problem = f"a second row of '{name}'" if name in found else f"bad {column} of '{name}'"
+        errors.append(
+            DataError(
+                problem, file=path, row=number, expected="each ID once, with a finite number",
+                found=f"'{text}'", fix="Correct or remove the row",
+            )  # fmt: skip
+        )
+    if errors:
+        raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
+    return found
 
 
 def values(column: str, sides: Sides) -> np.ndarray:
