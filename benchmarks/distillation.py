@@ -3,8 +3,8 @@
     python benchmarks/distillation.py --data_folder CORPUS --out DIR [--librispeech CORPUS] [--seeds 1 2 3]
 
 Trains every configuration of `CONFIGURATIONS` with every seed (`--jobs` at a time, each run once and resumed
-where it stopped), then prints one table per test list: EER of each seed, mean minDCF, the difference from
-audio only with a 95 % interval over speakers (paired, averaged over the seeds), and what the last epoch
+where it stopped), then prints one table per test list (EER of each seed, mean minDCF, the difference from
+audio only with a 95 % interval over speakers, paired, averaged over the seeds), and what the last epoch
 logged. Also written to DIR: results.md, results.json and results.png. Each configuration meets
 the test lists once; nothing is chosen on them.
 """
@@ -12,9 +12,7 @@ the test lists once; nothing is chosen on them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -22,13 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
-from cmd_speaker.evaluation.bootstrap import PairedDifference, paired_difference
+from cmd_speaker.evaluation.comparison import Row, compare, describe, markdown
 from cmd_speaker.evaluation.scores import Scores, load_scores, load_utt2spk
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.trials import all_pairs, load_trials
+from cmd_speaker.files import write_json
 from cmd_speaker.manifest import load_manifest
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.plots import draw_comparison
 from cmd_speaker.results import embed_utterances
+from cmd_speaker.training.log import last_epochs_table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -41,6 +42,12 @@ CONFIGURATIONS: dict[str, dict[str, float | bool]] = {
     "permuted_1.0": {"margin": 1.0, "permute_teacher": True, "feature_weight": 2},
     "soft_1.2": {"margin": 1.2, "feature_weight": 2},
 }
+LOGGED = {
+    "valid eer": "validation EER",
+    "train text.feature": "feature loss",
+    "train text.feature_active": "share outside the margin",
+}
+"""What the last epoch of a run's log says, and what it is called in the table."""
 Systems = dict[str, list[Scores]]
 
 
@@ -58,27 +65,22 @@ def main() -> None:
     jobs = [(name, seed) for seed in options.seeds for name in CONFIGURATIONS]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda job: train(options, *job), jobs))
-    finished = {
-        name: [
-            options.out / f"{name}_{seed}" for seed in options.seeds if done(options.out / f"{name}_{seed}")
-        ]
-        for name in CONFIGURATIONS
-    }
-    text, results = tables(options, {name: runs for name, runs in finished.items() if runs})
+    runs = {name: [options.out / f"{name}_{seed}" for seed in options.seeds] for name in CONFIGURATIONS}
+    compared = compare_on_all_lists(options, runs)
+    parts = [(f"{title}: {describe(rows)}", rows) for title, rows in compared.items()]
+    text = "\n\n".join([f"**{title}**\n\n{markdown(rows)}" for title, rows in parts])
+    text += "\n\n" + last_epochs_table(runs, LOGGED)
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
-    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    draw(results, options.out / "results.png")
-
-
-def done(folder: Path) -> bool:
-    return (folder / "results.json").is_file()
+    results = {title: {row.name: row.as_dict() for row in rows} for title, rows in compared.items()}
+    write_json(options.out / "results.json", results)
+    draw_comparison(parts, options.out / "results.png")
 
 
 def train(options: argparse.Namespace, name: str, seed: int) -> None:
     """One run in a process of its own, whose output goes to DIR/NAME_SEED.log."""
     folder = options.out / f"{name}_{seed}"
-    if done(folder):
+    if (folder / "results.json").is_file():
         return
     options.out.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // options.jobs))
@@ -95,8 +97,8 @@ def train(options: argparse.Namespace, name: str, seed: int) -> None:
     print(f"{name} seed {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
 
 
-def tables(options: argparse.Namespace, runs: dict[str, list[Path]]) -> tuple[str, dict]:
-    """Markdown and figures for each test list."""
+def compare_on_all_lists(options: argparse.Namespace, runs: dict[str, list[Path]]) -> dict[str, list[Row]]:
+    """The rows of each test list, by its title."""
     first = runs[BASELINE][0] / "manifests"
     speakers = load_utt2spk(first / "test.csv")
     listed = {name: [load_scores(run / "scores.txt") for run in folders] for name, folders in runs.items()}
@@ -107,12 +109,10 @@ def tables(options: argparse.Namespace, runs: dict[str, list[Path]]) -> tuple[st
     }
     if options.librispeech:
         parts["librispeech_mini"] = out_of_domain(options, runs)
-    text, results = [], {}
-    for title, (systems, utt2spk, replicates) in parts.items():
-        rows = {name: compare(systems, name, utt2spk, replicates) for name in systems}
-        results[title] = {name: figures(rows[name], systems[name]) for name in rows}
-        text.append(markdown(title, results[title], runs))
-    return "\n\n".join(text), results
+    return {
+        title: compare(systems, utt2spk, replicates=replicates)
+        for title, (systems, utt2spk, replicates) in parts.items()
+    }
 
 
 def score_all_pairs(run: Path, speakers: dict[str, str]) -> Scores:
@@ -139,92 +139,6 @@ def out_of_domain(
         name: [cosine_scores(embedded(run), trials)[0] for run in folders] for name, folders in runs.items()
     }
     return systems, load_utt2spk(prepared.test), 1000
-
-
-def compare(systems: Systems, name: str, speakers: dict[str, str], replicates: int) -> PairedDifference:
-    """Against audio only, over the seeds that both have."""
-    common = min(len(systems[BASELINE]), len(systems[name]))
-    return paired_difference(
-        systems[BASELINE][:common], systems[name][:common], speakers, seed=0, replicates=replicates
-    )
-
-
-def figures(difference: PairedDifference, runs: list[Scores]) -> dict:
-    from cmd_speaker.evaluation.metrics import OperatingPoint, eer
-
-    return {
-        "eer": [eer(scores.scores, scores.known_labels())[0] for scores in runs],
-        "min_dcf": difference.min_dcf[OperatingPoint(0.01)].b,
-        "eer_difference": difference.eer.as_dict(),
-        "speakers": difference.speakers,
-    }
-
-
-def markdown(title: str, results: dict, runs: dict[str, list[Path]]) -> str:
-    lines = [
-        f"**{title}** ({next(iter(results.values()))['speakers']} speakers)\n",
-        "| configuration | EER % by seed | mean | minDCF(0.01) | EER - audio only, points [95 %] | relative "
-        "| validation EER % | feature loss | share outside the margin |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in results.items():
-        d, last = row["eer_difference"], last_epochs(runs[name])
-        seeds = " / ".join(f"{100 * value:.2f}" for value in row["eer"])
-        paired = f"{100 * d['difference']:+.2f} [{100 * d['low']:+.2f}, {100 * d['high']:+.2f}]"
-        relative = f"{d['relative']:+.1%}"
-        if name == BASELINE:
-            paired, relative = "", ""
-        mean = sum(row["eer"]) / len(row["eer"])
-        lines.append(
-            f"| {name} | {seeds} | {mean:.2%} | {row['min_dcf']:.3f} | {paired} | {relative} "
-            f"| {last['valid eer']} | {last['train text.feature']} | {last['train text.feature_active']} |"
-        )
-    return "\n".join(lines)
-
-
-def last_epochs(runs: list[Path]) -> dict[str, str]:
-    """What the last epoch logged, averaged over the seeds."""
-    found: dict[str, list[float]] = {
-        "valid eer": [],
-        "train text.feature": [],
-        "train text.feature_active": [],
-    }
-    for run in runs:
-        line = (run / "train_log.txt").read_text(encoding="utf-8").splitlines()[-1]
-        for name in found:
-            if match := re.search(rf"{re.escape(name)}: ([-+.\de]+)", line):
-                found[name].append(float(match[1]))
-    means = {name: sum(values) / len(values) if values else None for name, values in found.items()}
-    scale = {"valid eer": 100.0}
-    return {name: "" if mean is None else f"{scale.get(name, 1) * mean:.3g}" for name, mean in means.items()}
-
-
-def draw(results: dict, path: Path) -> None:
-    """Every seed's EER and the paired difference with its interval, one row of panels a test list."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(
-        len(results), 2, figsize=(9, 2.4 * len(results)), squeeze=False, sharey=True
-    )
-    for (left, right), (title, rows) in zip(panels, results.items(), strict=True):
-        for place, row in enumerate(rows.values()):
-            left.plot(
-                [100 * value for value in row["eer"]], [place] * len(row["eer"]), "o", color="C0", alpha=0.7
-            )
-            left.plot(100 * sum(row["eer"]) / len(row["eer"]), place, "|", color="black", markersize=16)
-            d = row["eer_difference"]
-            right.plot([100 * d["low"], 100 * d["high"]], [place, place], color="C0", linewidth=3, alpha=0.6)
-            right.plot(100 * d["difference"], place, "o", color="C0")
-        left.set_yticks(range(len(rows)), list(rows))
-        left.invert_yaxis()
-        left.set(title=title, xlabel="EER % (dots: seeds, bar: mean)")
-        right.axvline(0, color="black", linewidth=0.8)
-        right.set(title="difference from audio only", xlabel="EER points, 95 % over speakers, paired")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

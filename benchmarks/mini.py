@@ -11,25 +11,25 @@ written to DIR: results.md, results.json and results.png.
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cmd_speaker.evaluation.comparison import compare, describe, markdown
 from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
 from cmd_speaker.files import write_json
 from cmd_speaker.plots import draw_comparison
+from cmd_speaker.training.log import last_epochs_table
 from cmd_speaker.training.options import top_level
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "Mini"
 HPARAMS = RECIPE / "hparams" / "mini.yaml"
 LOGGED = {
     "valid eer": "validation EER",
-    "text.feature_active": "text outside m",
-    "face.feature_active": "face outside m",
+    "train text.feature_active": "text outside m",
+    "train face.feature_active": "face outside m",
 }
 """What the last epoch of a student's log says, and what it is called in the table."""
 PAIRS = [
@@ -57,7 +57,7 @@ def main() -> None:
     rows = compare(scores, speakers)
     pairs = [compare({a: scores[a], b: scores[b]}, speakers) for a, b in PAIRS if {a, b} <= scores.keys()]
     gains = [f"- {b.name} - {a.name}: EER {b.difference.eer}" for a, b in pairs if b.difference]
-    text = "\n".join([markdown(rows), "", *gains, "", logged(runs)])
+    text = "\n".join([markdown(rows), "", *gains, "", last_epochs_table(runs, LOGGED)])
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     write_json(options.out / "results.json", {row.name: row.as_dict() for row in rows})
@@ -75,20 +75,6 @@ def train(options: argparse.Namespace, seed: int, more: Sequence[str]) -> None:
     with (out / f"seed_{seed}.log").open("w") as log:
         subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
     print(f"seed {seed}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)
-
-
-def logged(runs: Mapping[str, Sequence[Path]]) -> str:
-    """A table of `LOGGED` in the last epoch, mean over the seeds."""
-    lines = [f"| student | {' | '.join(LOGGED.values())} |", "|---" * (1 + len(LOGGED)) + "|"]
-    for name, folders in runs.items():
-        cells = []
-        for figure in LOGGED:
-            last = [(run / "train_log.txt").read_text(encoding="utf-8").splitlines()[-1] for run in folders]
-            found = [re.search(rf"{re.escape(figure)}: ([-+.\de]+)", line) for line in last]
-            values = [float(match[1]) for match in found if match]
-            cells.append(f"{sum(values) / len(values):.3f}" if values else "")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def score(
         typer.Option(help="EMBEDDINGS whose mean is subtracted: training data.", rich_help_panel=BACKEND),
     ] = None,
     plda_from: Annotated[
-        Path | None, typer.Option(help="EMBEDDINGS to train PLDA on, instead of the cosine.", rich_help_panel=BACKEND)
+        Path | None,
+        typer.Option(help="EMBEDDINGS to train PLDA on, instead of the cosine.", rich_help_panel=BACKEND),
     ] = None,
     plda_speakers: Annotated[
         Path | None, typer.Option(help="Their speakers: manifest or utt2spk.", rich_help_panel=BACKEND)
@@ -49,7 +50,8 @@ def score(
         str | None, typer.Option(help="none, z, t, s or as; as with a cohort.", rich_help_panel=BACKEND)
     ] = None,
     top: Annotated[
-        int | None, typer.Option(help="Highest cohort scores that AS-norm takes; 300.", rich_help_panel=BACKEND)
+        int | None,
+        typer.Option(help="Highest cohort scores that AS-norm takes; 300.", rich_help_panel=BACKEND),
     ] = None,
     enrol_map: Annotated[
         Path | None,
@@ -57,14 +59,19 @@ def score(
     ] = None,
     enrol: Annotated[
         str | None,
-        typer.Option(help="A model's embeddings: average; their scores: score (mean), best.", rich_help_panel=ENROLMENT),
+        typer.Option(
+            help="A model's embeddings: average; their scores: score (mean), best.", rich_help_panel=ENROLMENT
+        ),
     ] = None,
     speakers: Annotated[
         Path | None,
-        typer.Option(help="Manifest or utt2spk: labels of all pairs; no cohort speaker may be in the trials."),
+        typer.Option(
+            help="Manifest or utt2spk: labels of all pairs; no cohort speaker may be in the trials."
+        ),
     ] = None,
     qualities: Annotated[
-        Path | None, typer.Option(help="CSV to write: norm and cohort mean of each utterance.", rich_help_panel=OUTPUT)
+        Path | None,
+        typer.Option(help="CSV to write: norm and cohort mean of each utterance.", rich_help_panel=OUTPUT),
     ] = None,
     memory: Annotated[
         str, typer.Option(help="Working memory besides the embeddings: 512M, 2G.", rich_help_panel=OUTPUT)

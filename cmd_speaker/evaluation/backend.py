@@ -162,7 +162,9 @@ class Backend:
             embeddings = _numbered(name, vectors)
             points = self.points(self.prepare(embeddings))
             sides.append(points)
-            statistics.append(self.statistics(points, embeddings.ids) if self.normalises else np.empty((0, 2)))
+            statistics.append(
+                self.statistics(points, embeddings.ids) if self.normalises else np.empty((0, 2))
+            )
         return normalise(score_all(*sides), self.norm, statistics[0][:, np.newaxis], statistics[1])
 
     def cohort_means(self, vectors: np.ndarray) -> np.ndarray:
@@ -265,7 +267,7 @@ def speakers_of(embeddings: Embeddings, utt2spk: Mapping[str, str]) -> list[str]
     lacking = [name for name in embeddings.ids if name not in utt2spk]
     if lacking:
         raise DataError(
-            f"no speaker of '{lacking[0]}'", file=embeddings.path, expected="every utterance's speaker in the list",
+            f"no speaker of '{lacking[0]}'", file=embeddings.path, expected="all utterances in the list",
             found=f"{len(lacking)} of {len(embeddings)} utterances without", fix="Complete the list",
         )  # fmt: skip
     return [utt2spk[name] for name in embeddings.ids]

@@ -40,7 +40,7 @@ class Budget:
 
         Raises `UsageError` for another form, and under 16 MiB.
         """
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:I?B)?", memory.strip().upper())
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:I?B)?", memory.strip().upper())
         size = int(float(match[1]) * UNITS[match[2]]) if match else 0
         if size < LEAST_MEMORY:
             raise UsageError(f"--memory takes a size of at least 16M such as 512M or 1.5G, found '{memory}'")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.trials import read_lines
+from cmd_speaker.evaluation.lines import read_pieces
 
 ENROLMENTS = ("average", "score", "best")
 
@@ -60,21 +60,30 @@ def load_enrol_map(path: str | Path) -> EnrolMap:
     Raises `DataError` for a missing, unreadable or empty file, and `DataErrors` with every model that has no
     utterance, names one twice, or occurs a second time.
     """
-    lines = read_lines(Path(path), "enrolment map")
+    path = Path(path)
     models: dict[str, list[str]] = {}
-    errors = []
-    for k in range(len(lines)):
-        model, *utterances = lines.tokens[lines.bounds[k] : lines.bounds[k + 1]]
+    errors, total = [], 0
+    for row, (name, *names) in (
+        line for piece in read_pieces(path, "enrolment map") for line in piece.lines()
+    ):
+        model, utterances, total = name.decode(), [text.decode() for text in names], total + 1
+        problem = None
         if not utterances:
-            errors.append(lines.error(k, f"no utterance of model '{model}'", "'model utterance ...'"))
+            problem, expected, found = f"no utterance of model '{model}'", "at least one", "none"
         elif model in models:
-            errors.append(lines.error(k, f"duplicate model '{model}'", "each model once"))
+            problem, expected, found = f"duplicate model '{model}'", "each model once", "a second row"
         elif len(set(utterances)) < len(utterances):
-            errors.append(lines.error(k, f"model '{model}' names an utterance twice", "each utterance once"))
+            problem, expected = f"model '{model}' names an utterance twice", "each utterance once"
+            found = f"{len(utterances)} utterances, {len(set(utterances))} of them different"
+        if problem is not None:
+            fix = "Correct or remove the row"
+            errors.append(DataError(problem, file=path, row=row, expected=expected, found=found, fix=fix))
         models[model] = utterances
     if errors:
-        raise DataErrors(f"{path}: {len(errors)} of {len(lines)} models are wrong", errors)
-    return EnrolMap(models, lines.path)
+        raise DataErrors(f"{path}: {len(errors)} of {total} models are wrong", errors)
+    if not models:
+        raise DataError("the enrolment map is empty", file=path, fix="Make it again")
+    return EnrolMap(models, path)
 
 
 def members(enrolled: EnrolMap, index: Mapping[str, int]) -> Members:

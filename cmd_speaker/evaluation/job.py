@@ -68,7 +68,9 @@ class ScoringJob:
                 "speakers than the trials: give one of them"
             )
         if self.top is not None and self._norm != "as" and self.qualities is None:
-            raise UsageError(f"--top belongs to --norm as or --qualities; --norm {self._norm} has the whole cohort")
+            raise UsageError(
+                f"--top belongs to --norm as or --qualities; --norm {self._norm} has the whole cohort"
+            )
 
     @property
     def _norm(self) -> str:
@@ -90,7 +92,9 @@ class ScoringJob:
             enrolled=load_enrol_map(self.enrol_map) if self.enrol_map else None,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as pool:  # checksums beside the work
-            source = pool.submit(_named, self.embeddings, count=len(embeddings), model=embeddings.model)
+            source = pool.submit(
+                _named, self.embeddings, count=len(embeddings), model=getattr(embeddings, "model", None)
+            )
             listed = pool.submit(_named, self.trials) if self.trials else None
             if self.trials is None:
                 blocks = scorer.score_all_pairs(speakers)

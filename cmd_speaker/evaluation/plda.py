@@ -51,19 +51,10 @@ class Plda:
 
     @classmethod
     def of_covariances(cls, mean: np.ndarray, between: np.ndarray, within: np.ndarray) -> Plda:
-        """The model of the covariances [D, D] between speakers and within one; `within` has full rank.
+        """The model of the covariances [D, D] between speakers and within one; the second has full rank."""
+        from scipy.linalg import eigh
 
-        Raises `DataError` where it has not, or a number is not finite.
-        """
-        from scipy.linalg import LinAlgError, eigh
-
-        try:
-            psi, basis = eigh(between, within)
-        except (LinAlgError, ValueError) as error:
-            raise DataError(
-                "no PLDA can be made of these embeddings", expected="a within-speaker covariance of full rank",
-                found=str(error), fix="Give more utterances, of more speakers",
-            ) from error  # fmt: skip
+        psi, basis = eigh(between, within)
         chosen = np.flatnonzero(psi > NO_SPEAKER * psi.max())[::-1]
         return cls(np.asarray(mean, np.float64), basis[:, chosen], psi[chosen])
 
@@ -87,6 +78,12 @@ class Plda:
                 found=f"{total} utterances of {len(names)} speakers",
                 fix="Give the embeddings of a training set",
             )
+        spread = np.linalg.matrix_rank(np.cov(vectors, rowvar=False), hermitian=True)
+        if spread < size:
+            raise DataError(
+                "no PLDA can be made of these embeddings", expected=f"variation in all {size} dimensions",
+                found=f"in {spread} only", fix="Give more utterances, or embeddings of fewer dimensions",
+            )  # fmt: skip
         from speechbrain.processing.PLDA_LDA import PLDA, StatObject_SB
 
         nothing = np.full(total, None)

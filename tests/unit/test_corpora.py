@@ -1,5 +1,7 @@
-"""What a corpus should look like: `check_data`, and the Kaldi tables under it."""
+"""What a corpus should look like: `check_data`, known trial lists, and the Kaldi tables under it."""
 
+import gzip
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import pytest
 import soundfile
 
 from cmd_speaker import corpora
-from cmd_speaker.corpora import CORPORA, check_data
+from cmd_speaker.corpora import CORPORA, check_data, recognise_list
 from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.kaldi import AUDIO_SUFFIXES, find_audio, list_audio, probe_listed, read_parts, read_table
 
@@ -216,6 +218,34 @@ def test_real_corpus_is_in_order(shared_data, name):
     checksums = [row for row in report.rows if "SHA-256" in row.what]
     assert checksums
     assert all(row.status == "ok" for row in checksums)
+
+
+@pytest.mark.parametrize(
+    ("name", "list_name"),
+    [
+        ("voxceleb_lists/veri_test.txt.gz", "VoxCeleb1-O (original"),
+        ("voxceleb_lists/veri_test2.txt", "VoxCeleb1-O (cleaned"),
+        ("speechocean762/test/trials.txt", "speechocean762 test/trials.txt (96"),
+    ],
+)
+def test_published_lists_are_recognised(shared_data, name, list_name):
+    if not (shared_data / name).is_file():
+        pytest.skip(f"the list is not there: {shared_data / name}")
+    assert recognise_list(shared_data / name).startswith(list_name)
+
+
+def test_a_list_is_recognised_by_its_bytes_alone(tmp_path, monkeypatch):
+    text = b"1 a b\n0 a c\n"
+    monkeypatch.setattr(corpora, "VOXCELEB1_LISTS", {hashlib.sha256(text).hexdigest(): "the list"})
+    (tmp_path / "any").write_bytes(text)
+    (tmp_path / "any.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "other").write_bytes(text + b"\n")
+    assert [recognise_list(tmp_path / name) for name in ("any", "any.gz", "other")] == ["the list"] * 2 + [
+        None
+    ]
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(text)[:-9])
+    assert_refused(lambda: recognise_list(tmp_path / "cut.gz"), "cut.gz", "cannot be read")
+    assert_refused(lambda: recognise_list(tmp_path / "none"), "none", "cannot be read")
 
 
 def test_library_starts_without_torch_and_without_data_prep():
