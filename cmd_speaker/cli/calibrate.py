@@ -21,19 +21,27 @@ if TYPE_CHECKING:
 
 @app.command()
 def calibrate(
-    scores: Annotated[Path, typer.Argument(help="SCORES to fit to: of other speakers than those decided on.")],
-    trials: Annotated[Path | None, typer.Option(help="Labelled trial list, where SCORES has no labels.")] = None,
+    scores: Annotated[
+        Path, typer.Argument(help="SCORES to fit to: of other speakers than those decided on.")
+    ],
+    trials: Annotated[
+        Path | None, typer.Option(help="Labelled trial list, where SCORES has no labels.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Calibration to write: .json.")] = None,
     into: Annotated[
         Path | None,
-        typer.Option(metavar="MODEL|REGISTRY", help="Folder to write it into: verify and identify use it there."),
+        typer.Option(
+            metavar="MODEL|REGISTRY", help="Folder to write it into: verify and identify use it there."
+        ),
     ] = None,
     backend: Annotated[
         Path | None,
         typer.Option(help="Folder of the back-end of SCORES, from `score --save-backend`; for --into."),
     ] = None,
     prior: Annotated[float, typer.Option(help="Prior of a target for which it shall fit best.")] = 0.01,
-    metadata: Annotated[Path | None, typer.Option(help="CSV about utterances, for --quality.")] = None,
+    metadata: Annotated[
+        list[Path] | None, typer.Option(help="CSV about utterances, for --quality. Repeatable.")
+    ] = None,
     quality: Annotated[
         list[str] | None,
         typer.Option(help="Numeric column of it: duration (seconds), norm, cohort_mean, ... Repeatable."),
@@ -49,10 +57,12 @@ def calibrate(
     if backend is not None and into is None:
         raise UsageError("--backend belongs to --into")
     columns = list(dict.fromkeys(quality or []))
-    fitted = calibrate_file(scores, trials, prior=prior, metadata=metadata, columns=columns)
+    fitted = calibrate_file(scores, trials, prior=prior, metadata=metadata or (), columns=columns)
     warnings = list(fitted.warnings)
     if fitted.unlisted:
-        warnings.append(f"{scores}: {fitted.unlisted} scores of trials that {trials} does not list were left out")
+        warnings.append(
+            f"{scores}: {fitted.unlisted} scores of trials that {trials} does not list were left out"
+        )
     if out is not None:
         save_calibration(out, fitted.calibration)
     else:
@@ -95,7 +105,9 @@ def _backend_of(fitted: Fitted, folder: Path | None) -> Backend:
     made = fitted.calibration.origin.backend
     if folder is not None:
         if not (folder / FILE_NAME).is_file():
-            raise DataError("no back-end", file=folder, expected=FILE_NAME, fix="Make it with score --save-backend")
+            raise DataError(
+                "no back-end", file=folder, expected=FILE_NAME, fix="Make it with score --save-backend"
+            )
         return Backend.load(folder)
     plain = Backend()
     if made is not None and comparable(made) != comparable(plain.description()):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmd_speaker.cli.app import Convert, Device, Json, app
 from cmd_speaker.cli.decide import Point, find_rule, warn, warn_uncalibrated
 from cmd_speaker.errors import UsageError
+
+if TYPE_CHECKING:
+    from cmd_speaker.decision import Decider
 
 
 @app.command()
@@ -59,3 +62,7 @@ def verify(
         print(f"score {score:.4f}{ratio}{f'  {rule}' if rule else ''}{words[same]}")
     if same is False:
         raise typer.Exit(1)
+
+
+def _gives_cosines(decider: Decider) -> bool:
+    return decider.backend.plda is None and not decider.backend.normalises

@@ -1,12 +1,12 @@
-"""A calibration from files: scores, labels and quality measures in, weights and what they bring out."""
+"""Calibrations and files: fitted to a score file, and applied to scores on their way into another."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.calibration import (
@@ -16,6 +16,7 @@ from cmd_speaker.evaluation.calibration import (
     fit_calibration,
     refuse_calibrated,
 )
+from cmd_speaker.evaluation.calibration_file import describe, load_calibration
 from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.qualities import load_measures
 from cmd_speaker.evaluation.record import load_record
@@ -45,12 +46,12 @@ def calibrate_file(
     trials: str | Path | None = None,
     *,
     prior: float = DEFAULT_PRIOR,
-    metadata: str | Path | None = None,
+    metadata: Sequence[str | Path] = (),
     columns: Sequence[str] = (),
 ) -> Fitted:
     """Fit a calibration to a score file, with the labels of `trials` where it has none.
 
-    `columns` of the table `metadata` are quality measures. Raises `DataError` and `UsageError` for files that
+    `columns` of the tables `metadata` are quality measures. Raises `DataError` and `UsageError` for files that
     are not what they should be, and as `fit_calibration` does.
     """
     path = Path(path)
@@ -87,6 +88,44 @@ def calibrate_file(
         unlisted,
         [*warnings, *calibration.doubts],
     )
+
+
+class Calibrator:
+    """Turns scores into log-likelihood ratios, block by block; `warnings` says what a reader must know.
+
+    Takes the file of a calibration, and the tables that have its quality measures. Raises `DataError` and
+    `UsageError` as `load_calibration` and `load_measures` do.
+    """
+
+    def __init__(self, path: str | Path, metadata: Sequence[str | Path] = ()) -> None:
+        self.path = Path(path)
+        self.calibration = load_calibration(path)
+        self._measures = load_measures(metadata, self.calibration.columns)
+        self._outside: Counter[str] = Counter()
+        self._checked: list[str] = []
+
+    def check(self, record: Mapping[str, Any] | None, what: str | Path, sha256: str | None = None) -> None:
+        """Refuse scores that it does not fit; see `Calibration.check`."""
+        self._checked += self.calibration.check(record, what, sha256)
+
+    def apply(self, blocks: Iterable[Scores]) -> Iterator[Scores]:
+        """The log-likelihood ratios of each block; raises `DataErrors` for a quality measure that is lacking."""
+        for scores in blocks:
+            sides = self._measures.sides(scores.trials)
+            self._outside.update(self.calibration.outside(sides))
+            yield Scores(scores.trials, self.calibration.llr(scores.scores, sides))
+
+    def describe(self) -> dict[str, Any]:
+        """The calibration with its file, for the record of the LLRs."""
+        return {**_named(self.path), **describe(self.calibration)}
+
+    @property
+    def warnings(self) -> list[str]:
+        beyond = [
+            f"{count} trials have a {column} beyond what the calibration has seen; the end of its range was taken"
+            for column, count in self._outside.items()
+        ]
+        return [*self._checked, *beyond]
 
 
 def _named(path: Path) -> dict[str, str]:

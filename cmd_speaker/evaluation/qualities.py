@@ -13,6 +13,7 @@ quality-aware score calibration in DNN based speaker verification", ICASSP 2021.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,10 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """The values of measures by utterance: column -> utterance -> value; from the table `path`."""
+    """The values of measures by utterance: column -> utterance -> value."""
 
     columns: Mapping[str, Mapping[str, float]]
-    path: Path | None = None
+    paths: Sequence[Path] = ()
 
     def sides(self, trials: Trials) -> dict[str, Sides]:
         """The values of every measure on both sides of the trials; raises `DataErrors` for what has none."""
@@ -98,67 +99,91 @@ class Measures:
 
     def _lacking(self, column: str, name: str) -> DataError:
         return DataError(
-            f"no {column} of '{name}'", file=self.path, expected="a row for every utterance and model",
-            found="none", fix="Complete the table",
+            f"no {column} of '{name}'", file=", ".join(map(str, self.paths)),
+            expected="a row for every utterance and model", found="none", fix="Complete the table",
         )  # fmt: skip
 
 
-def load_measures(path: str | Path | None, columns: Sequence[str]) -> Measures:
-    """Read numeric columns of a table of utterances: a CSV with the column `ID`, as every manifest is.
+def load_measures(paths: Sequence[str | Path], columns: Sequence[str]) -> Measures:
+    """Read numeric columns of tables of utterances: CSVs with the column `ID`, as every manifest is.
 
-    Raises `UsageError` for columns without a table, `DataError` for a file that is not such a table, and
-    `DataErrors` with every row that has no number, or whose ID is there a second time.
+    Raises `UsageError` for columns without a table, `DataError` for a file that is not such a table and for a
+    column that no table has, or two, and `DataErrors` with every row without a number and every second row of an ID.
     """
-    if path is None:
-        if columns:
-            raise UsageError(f"the quality measures {', '.join(columns)} need a table: give it with --metadata")
-        return Measures({})
-    path = Path(path)
+    if columns and not paths:
+        raise UsageError(f"quality measures ({', '.join(columns)}) need a table: give it with --metadata")
+    tables = {Path(path): _read_table(Path(path)) for path in paths}
+    found = {}
+    for column in columns:
+        having = [path for path, (names, _) in tables.items() if column in names]
+        if len(having) != 1:
+            raise DataError(
+                f"{len(having) or 'none'} of the tables have the column '{column}'",
+                file=", ".join(map(str, having or tables)), row=1, expected="one",
+                found="; ".join(",".join(names) for names, _ in tables.values()),
+                fix="Add the column, or remove it from all but one",
+            )  # fmt: skip
+        found[column] = _numbers(having[0], tables[having[0]][1], column)
+    return Measures(found, list(tables))
+
+
+Rows = Sequence[tuple[int, Mapping[str, str | None]]]
+"""Line numbers and fields of a table."""
+
+
+def _read_table(path: Path) -> tuple[Sequence[str], Rows]:
+    """The columns and rows of a CSV with the column `ID`."""
     if not path.is_file():
         raise DataError("no such table", file=path, fix="Check the path")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        # Strict: an unbalanced quote would swallow the rows after it.
-        reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-        try:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            # Strict: an unbalanced quote would swallow the rows after it.
+            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             names = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(
-                "the table is not a CSV file", file=path, row=reader.line_num,
-                expected="comma-separated UTF-8, quotes in pairs", found=error, fix="Save it as CSV (UTF-8)",
-            ) from error  # fmt: skip
-    if lacking := [name for name in ("ID", *columns) if name not in names]:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"the table lacks the column {', '.join(lacking)}", file=path, row=1,
-            expected=",".join(["ID", *columns]), found=",".join(names), fix="Add the column",
+            "the table is not a CSV file", file=path, expected="comma-separated UTF-8, quotes in pairs",
+            found=error, fix="Save it as CSV (UTF-8)",
+        ) from error  # fmt: skip
+    if "ID" not in names:
+        raise DataError(
+            "the table does not say which utterance a row is about", file=path, row=1, expected="the column ID",
+            found=",".join(names), fix="Add the column",
         )  # fmt: skip
-    return Measures({column: _numbers(path, rows, column) for column in columns}, path)
+    return names, rows
 
 
-def _numbers(
-    path: Path, rows: Sequence[tuple[int, Mapping[str, str | None]]], column: str
-) -> dict[str, float]:
+def _numbers(path: Path, rows: Rows, column: str) -> dict[str, float]:
     found: dict[str, float] = {}
     errors = []
     for number, row in rows:
         name, text = row["ID"] or "", row[column] or ""
-        try:
-            value = float(text)
-        except ValueError:
-            value = np.nan
-        if np.isfinite(value) and name and name not in found:
+        if name and name not in found and (value := _finite(text)) is not None:
             found[name] = value
             continue
         problem = f"a second row of '{name}'" if name in found else f"bad {column} of '{name}'"
         errors.append(
             DataError(
-                problem, file=path, row=number, expected="each ID once, with a finite number",
-                found=f"'{text}'", fix="Correct or remove the row",
+                problem,
+                file=path,
+                row=number,
+                expected="each ID once, with a finite number",
+                found=f"'{text}'",
+                fix="Correct or remove the row",
             )  # fmt: skip
         )
     if errors:
         raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
     return found
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def values(column: str, sides: Sides) -> np.ndarray:
