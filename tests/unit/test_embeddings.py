@@ -51,7 +51,7 @@ def test_duplicate_ids_have_no_index():
     "call", [load_embeddings, lambda path: save_embeddings(path, Embeddings(IDS, VECTORS))]
 )
 def test_unknown_extension(tmp_path, call):
-    with pytest.raises(DataError, match=r"expected \.npz or \.safetensors, found '\.txt'"):
+    with pytest.raises(DataError, match=r"expected \.npz, \.safetensors, \.scp, \.ark, found '\.txt'"):
         call(tmp_path / "embeddings.txt")
 
 
