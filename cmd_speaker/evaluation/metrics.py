@@ -178,9 +178,11 @@ class Curve:
 
     def min_dcfs(self, points: Sequence[OperatingPoint]) -> list[float]:
         """`min_dcf` at several operating points in one pass."""
-        once = self.target_mass is None
+        if not points:
+            return []
+        ordered, once = self.ordered, self.target_mass is None
         best = [inf] * len(points)
-        for targets, nontargets in self.ordered.cost_points() if once else [self.ordered.all_cost_points]:
+        for targets, nontargets in ordered.cost_points() if once else [ordered.all_cost_points]:
             frr, far = self._frr(targets), self._far(nontargets)
             best = [min(low, point.cost(frr, far).min()) for low, point in zip(best, points, strict=True)]
         return [float(cost) for cost in best]
