@@ -46,6 +46,18 @@ def embed_recording(model: SpeakerModel, path: str | Path, *, convert: bool = Fa
 
 
 @dataclass(frozen=True, eq=False)
+class Comparison:
+    """Of N speakers with one recording: scores [N], and log-likelihood ratios [N] or None without calibration.
+
+    `warnings` say which measures of these recordings lie beyond what the calibration has seen.
+    """
+
+    scores: np.ndarray
+    llrs: np.ndarray | None = None
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Decider:
     """A back-end with its calibration, or without: `calibration` is None where there is none.
 
@@ -88,14 +100,11 @@ class Decider:
         self.backend.save(folder)
         save_calibration(Path(folder) / FILE_NAME, self.calibration)
 
-    def compare(
-        self, speakers: Sequence[Sequence[Recording]], test: Recording
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Scores and log-likelihood ratios (None without calibration) of N speakers against one recording, [N].
+    def compare(self, speakers: Sequence[Sequence[Recording]], test: Recording) -> Comparison:
+        """Every speaker, who has one or more recordings, against one recording.
 
-        Every speaker has one or more recordings. As quality measures, those of one speaker have their
-        length together, the mean of their embeddings' norms, and the cohort mean of the averaged embedding.
-        Raises `DataError` as the back-end does.
+        As quality measures, the recordings of one speaker have their length together, the mean of their
+        embeddings' norms, and the cohort mean of the averaged embedding. Raises `DataError` as the back-end does.
         """
         enrolled = np.concatenate([[recording.embedding for recording in own] for own in speakers])
         starts = np.cumsum([0, *(len(own) for own in speakers[:-1])])
@@ -110,8 +119,13 @@ class Decider:
         else:
             scores = combine(self._score(units, tested), starts, self.backend.enrolment)
         if self.calibration is None:
-            return scores, None
-        return scores, self.calibration.llr(scores, self._qualities(speakers, averages, test, tested))
+            return Comparison(scores)
+        qualities = self._qualities(speakers, averages, test, tested)
+        beyond = [
+            f"a {column} lies beyond what the calibration has seen; the end of its range was taken"
+            for column in self.calibration.outside(qualities)
+        ]
+        return Comparison(scores, self.calibration.llr(scores, qualities), beyond)
 
     def _score(self, enrolled: np.ndarray, test: np.ndarray) -> np.ndarray:
         """The scores of prepared embeddings [N, D] against one, [1, D]: float32 [N]."""

@@ -137,9 +137,10 @@ def _in_words(fitted: Fitted) -> str:
     from cmd_speaker.evaluation.operating_point import POINTS
 
     calibration, origin = fitted.calibration, fitted.calibration.origin
+    speakers = "" if origin.speakers is None else f" of {origin.speakers:,} speakers"
     lines = [
-        f"fitted on {origin.scores['name']}: {origin.targets:,} targets, {origin.nontargets:,} nontargets, "
-        f"prior {calibration.prior:g}",
+        f"fitted on {origin.scores['name']}: {origin.targets:,} targets, {origin.nontargets:,} nontargets"
+        f"{speakers}, prior {calibration.prior:g}",
         calibration.in_words(),
         f"Cllr {fitted.cllr_before:.4f} of the scores as they were, {fitted.cllr_after:.4f} calibrated, "
         f"{fitted.min_cllr:.4f} at least without quality measures (on the list of the fit: optimistic)",

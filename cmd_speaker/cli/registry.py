@@ -84,12 +84,13 @@ def identify(
     if rule is not None:
         rule = replace(rule, threshold=rule.threshold + math.log(len(registry.speakers)))
     speakers = [[each.recording for each in own] for own in registry.speakers.values()]
-    scores, llrs = decider.compare(speakers, embed_recording(loaded, file, convert=convert))
-    warn(decider.warnings)
+    compared = decider.compare(speakers, embed_recording(loaded, file, convert=convert))
+    warn([*decider.warnings, *compared.warnings])
     if rule is None:
         warn_uncalibrated(place)
-    ratios = [None] * len(speakers) if llrs is None else llrs.tolist()
-    found = sorted(zip(registry.speakers, scores.tolist(), ratios, strict=True), key=_rank, reverse=True)
+    ratios = [None] * len(speakers) if compared.llrs is None else compared.llrs.tolist()
+    candidates = zip(registry.speakers, compared.scores.tolist(), ratios, strict=True)
+    found = sorted(candidates, key=_rank, reverse=True)
     known = _report(found, rule, as_json)
     if known is False:
         raise typer.Exit(1)

@@ -44,9 +44,9 @@ def verify(
     if threshold is not None and _gives_cosines(decider) and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is compared with a cosine: expected -1 to 1, found {threshold}")
     sides = [embed_recording(loaded, path, convert=convert) for path in (first, second)]
-    scores, llrs = decider.compare([sides[:1]], sides[1])
-    score, llr = float(scores[0]), None if llrs is None else float(llrs[0])
-    warn(decider.warnings)
+    found = decider.compare([sides[:1]], sides[1])
+    score, llr = float(found.scores[0]), None if found.llrs is None else float(found.llrs[0])
+    warn([*decider.warnings, *found.warnings])
     if decider.calibration is None:
         warn_uncalibrated(model)
     same = None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.calibration import (
     DEFAULT_PRIOR,
@@ -18,10 +20,11 @@ from cmd_speaker.evaluation.calibration import (
 )
 from cmd_speaker.evaluation.calibration_file import describe, load_calibration
 from cmd_speaker.evaluation.llr import cllr, min_cllr
-from cmd_speaker.evaluation.qualities import load_measures
+from cmd_speaker.evaluation.metadata import Metadata, load_metadata
+from cmd_speaker.evaluation.qualities import trial_qualities
 from cmd_speaker.evaluation.record import load_record
 from cmd_speaker.evaluation.scores import Scores, attach_labels, load_scores
-from cmd_speaker.evaluation.trials import load_trials
+from cmd_speaker.evaluation.trials import Trials, load_trials
 from cmd_speaker.files import file_checksum
 
 
@@ -55,7 +58,7 @@ def calibrate_file(
     are not what they should be, and as `fit_calibration` does.
     """
     path = Path(path)
-    measures = load_measures(metadata, columns)
+    tables = [load_metadata(table) for table in metadata]
     scores, unlisted = load_scores(path), 0
     if trials is not None:
         scores, unlisted = attach_labels(scores, load_trials(trials))
@@ -74,8 +77,9 @@ def calibrate_file(
         trials=record.get("trials") if trials is None else _named(Path(trials)),
         backend=record.get("backend"),
         model=(record.get("embeddings") or {}).get("model"),
+        speakers=_count_speakers(scores.trials, tables),
     )
-    sides = measures.sides(scores.trials)
+    sides = trial_qualities(scores.trials, tables, columns)
     try:
         calibration = fit_calibration(scores.scores, labels, origin, prior=prior, qualities=sides)
     except DataError as error:
@@ -94,13 +98,13 @@ class Calibrator:
     """Turns scores into log-likelihood ratios, block by block; `warnings` says what a reader must know.
 
     Takes the file of a calibration, and the tables that have its quality measures. Raises `DataError` and
-    `UsageError` as `load_calibration` and `load_measures` do.
+    `UsageError` as `load_calibration` and `load_metadata` do.
     """
 
     def __init__(self, path: str | Path, metadata: Sequence[str | Path] = ()) -> None:
         self.path = Path(path)
         self.calibration = load_calibration(path)
-        self._measures = load_measures(metadata, self.calibration.columns)
+        self._tables = [load_metadata(table) for table in metadata]
         self._outside: Counter[str] = Counter()
         self._checked: list[str] = []
 
@@ -109,9 +113,9 @@ class Calibrator:
         self._checked += self.calibration.check(record, what, sha256)
 
     def apply(self, blocks: Iterable[Scores]) -> Iterator[Scores]:
-        """The log-likelihood ratios of each block; raises `DataErrors` for a quality measure that is lacking."""
+        """The log-likelihood ratios of each block; raises as `trial_qualities` does."""
         for scores in blocks:
-            sides = self._measures.sides(scores.trials)
+            sides = trial_qualities(scores.trials, self._tables, self.calibration.columns)
             self._outside.update(self.calibration.outside(sides))
             yield Scores(scores.trials, self.calibration.llr(scores.scores, sides))
 
@@ -126,6 +130,16 @@ class Calibrator:
             for column, count in self._outside.items()
         ]
         return [*self._checked, *beyond]
+
+
+def _count_speakers(trials: Trials, tables: Sequence[Metadata]) -> int | None:
+    """How many speakers occur in the trials; None where no table says who speaks in all of them."""
+    for table in tables:
+        if "spk_id" in table.columns and not table.by_speaker:
+            used = np.unique(np.concatenate([trials.enrol, trials.test]))
+            speakers = set(table.values("spk_id", [trials.ids[k] for k in used.tolist()]))
+            return None if None in speakers else len(speakers)
+    return None
 
 
 def _named(path: Path) -> dict[str, str]:

@@ -107,6 +107,13 @@ class Calibration:
             )
         return found
 
+    def __str__(self) -> str:
+        origin = self.origin
+        return (
+            f"for prior {self.prior:g}, fitted on {origin.scores['name']} (SHA-256 {origin.scores['sha256']}), "
+            f"{origin.targets:,} targets, {origin.nontargets:,} nontargets"
+        )
+
     def in_words(self) -> str:
         """The formula, for people."""
         lines = [f"LLR = {self.slope:.6g} * score {self.offset:+.6g}"]
@@ -124,7 +131,8 @@ class Calibration:
         """Whether it may be used on the scores `what` whose `record` this is; returns warnings.
 
         `record` has `backend`, `calibration`, `embeddings` and `trials` as beside a score file, or is None;
-        `sha256` is the checksum of the score file. Raises `DataError` for LLRs, and for scores of another back-end or model.
+        `sha256` is the checksum of the score file. Raises `DataError` for LLRs, and for scores of another
+        back-end or model.
         """
         warnings = self.doubts
         if self._is_own(sha256, (record or {}).get("trials")):

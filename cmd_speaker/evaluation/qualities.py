@@ -12,15 +12,13 @@ quality-aware score calibration in DNN based speaker verification", ICASSP 2021.
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.evaluation.metadata import Metadata
 from cmd_speaker.evaluation.trials import Trials
 
 Sides = tuple[np.ndarray, np.ndarray]
@@ -74,116 +72,46 @@ class Quality:
         return self.features(sides) @ np.array([self.lower_weight, self.higher_weight])
 
 
-@dataclass(frozen=True, eq=False)
-class Measures:
-    """The values of measures by utterance: column -> utterance -> value."""
+def trial_qualities(trials: Trials, tables: Sequence[Metadata], columns: Sequence[str]) -> dict[str, Sides]:
+    """The measures `columns` on both sides of the trials, from the tables that have them.
 
-    columns: Mapping[str, Mapping[str, float]]
-    paths: Sequence[Path] = ()
-
-    def sides(self, trials: Trials) -> dict[str, Sides]:
-        """The values of every measure on both sides of the trials; raises `DataErrors` for what has none."""
-        used = np.unique(np.concatenate([trials.enrol, trials.test]))
-        found, errors = {}, []
-        for column, by_utterance in self.columns.items():
-            table = np.full(len(trials.ids), np.nan)
-            for k in used.tolist():
-                if trials.ids[k] in by_utterance:
-                    table[k] = by_utterance[trials.ids[k]]
-                else:
-                    errors.append(self._lacking(column, trials.ids[k]))
-            found[column] = (table[trials.enrol], table[trials.test])
-        if errors:
-            raise DataErrors(f"{len(errors)} quality measures are lacking", errors)
-        return found
-
-    def _lacking(self, column: str, name: str) -> DataError:
-        return DataError(
-            f"no {column} of '{name}'", file=", ".join(map(str, self.paths)),
-            expected="a row for every utterance and model", found="none", fix="Complete the table",
-        )  # fmt: skip
-
-
-def load_measures(paths: Sequence[str | Path], columns: Sequence[str]) -> Measures:
-    """Read numeric columns of tables of utterances: CSVs with the column `ID`, as every manifest is.
-
-    Raises `UsageError` for columns without a table, `DataError` for a file that is not such a table and for a
-    column that no table has, or two, and `DataErrors` with every row without a number and every second row of an ID.
+    Raises `UsageError` for columns without a table, `DataError` for a column that no table has, or two, and
+    `DataErrors` for every utterance of which a measure is not known.
     """
-    if columns and not paths:
+    if columns and not tables:
         raise UsageError(f"quality measures ({', '.join(columns)}) need a table: give it with --metadata")
-    tables = {Path(path): _read_table(Path(path)) for path in paths}
-    found = {}
+    used = np.unique(np.concatenate([trials.enrol, trials.test]))
+    names = [trials.ids[k] for k in used.tolist()]
+    found, errors = {}, []
     for column in columns:
-        having = [path for path, (names, _) in tables.items() if column in names]
-        if len(having) != 1:
-            raise DataError(
-                f"{len(having) or 'none'} of the tables have the column '{column}'",
-                file=", ".join(map(str, having or tables)), row=1, expected="one",
-                found="; ".join(",".join(names) for names, _ in tables.values()),
-                fix="Add the column, or remove it from all but one",
-            )  # fmt: skip
-        found[column] = _numbers(having[0], tables[having[0]][1], column)
-    return Measures(found, list(tables))
-
-
-Rows = Sequence[tuple[int, Mapping[str, str | None]]]
-"""Line numbers and fields of a table."""
-
-
-def _read_table(path: Path) -> tuple[Sequence[str], Rows]:
-    """The columns and rows of a CSV with the column `ID`."""
-    if not path.is_file():
-        raise DataError("no such table", file=path, fix="Check the path")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            # Strict: an unbalanced quote would swallow the rows after it.
-            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-            names = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            "the table is not a CSV file", file=path, expected="comma-separated UTF-8, quotes in pairs",
-            found=error, fix="Save it as CSV (UTF-8)",
-        ) from error  # fmt: skip
-    if "ID" not in names:
-        raise DataError(
-            "the table does not say which utterance a row is about", file=path, row=1, expected="the column ID",
-            found=",".join(names), fix="Add the column",
-        )  # fmt: skip
-    return names, rows
-
-
-def _numbers(path: Path, rows: Rows, column: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    errors = []
-    for number, row in rows:
-        name, text = row["ID"] or "", row[column] or ""
-        if name and name not in found and (value := _finite(text)) is not None:
-            found[name] = value
-            continue
-        problem = f"a second row of '{name}'" if name in found else f"bad {column} of '{name}'"
-        errors.append(
-            DataError(
-                problem,
-                file=path,
-                row=number,
-                expected="each ID once, with a finite number",
-                found=f"'{text}'",
-                fix="Correct or remove the row",
-            )  # fmt: skip
-        )
+        table = _table_of(column, tables)
+        numbers = table.numbers(column, names)
+        errors += [_lacking(column, names[k], table) for k in np.flatnonzero(np.isnan(numbers)).tolist()]
+        by_utterance = np.full(len(trials.ids), np.nan)
+        by_utterance[used] = numbers
+        found[column] = (by_utterance[trials.enrol], by_utterance[trials.test])
     if errors:
-        raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
+        raise DataErrors(f"{len(errors)} quality measures are not known", errors)
     return found
 
 
-def _finite(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _table_of(column: str, tables: Sequence[Metadata]) -> Metadata:
+    having = [table for table in tables if column in table.columns]
+    if len(having) != 1:
+        raise DataError(
+            f"{len(having) or 'none'} of {len(tables)} tables have the column '{column}'",
+            file=", ".join(str(table.path) for table in having or tables), row=1, expected="one that has",
+            found="; ".join(",".join(table.columns) for table in tables),
+            fix="Add the column, or remove it from all but one",
+        )  # fmt: skip
+    return having[0]
+
+
+def _lacking(column: str, name: str, table: Metadata) -> DataError:
+    return DataError(
+        f"no {column} of '{name}'", file=table.path, expected="a number for every utterance and model",
+        found="none", fix="Complete the table",
+    )  # fmt: skip
 
 
 def values(column: str, sides: Sides) -> np.ndarray:
