@@ -12,6 +12,7 @@ import torch
 from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
 from cmd_speaker.encoder import SpeakerEncoder, check_device, embed_all
 from cmd_speaker.errors import DataError
+from cmd_speaker.files import json_checksum
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
 
@@ -49,6 +50,11 @@ class SpeakerModel:
     @property
     def device(self) -> torch.device:
         return next(self.encoder.student.parameters()).device
+
+    @property
+    def checksum(self) -> str:
+        """What tells this model from all others: the checksum of its description, weights included."""
+        return json_checksum(self.description)
 
     @property
     def embedding_size(self) -> int:

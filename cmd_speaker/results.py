@@ -37,7 +37,7 @@ def embed_utterances(
     if not vectors:
         raise DataErrors("no utterance could be embedded", errors)
     return Embeddings(
-        list(vectors), np.stack(list(vectors.values())), model=model.description.get("checksum")
+        list(vectors), np.stack(list(vectors.values())), model=model.checksum
     ), errors
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from cmd_speaker.cli.app import app
+from cmd_speaker.cli.decide import warn
 from cmd_speaker.errors import DataErrors, UsageError
 
-BACKEND, ENROLMENT, OUTPUT = "Back-end", "Enrolment", "Output and memory"
+BACKEND, ENROLMENT, CALIBRATION, OUTPUT = "Back-end", "Enrolment", "Calibration", "Output and memory"
 
 
 @app.command()
@@ -69,6 +70,21 @@ def score(
             help="Manifest or utt2spk: labels of all pairs; no cohort speaker may be in the trials."
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="From `calibrate`: writes log-likelihood ratios instead of scores.",
+            rich_help_panel=CALIBRATION,
+        ),
+    ] = None,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV with its quality measures, by ID. Repeatable.", rich_help_panel=CALIBRATION),
+    ] = None,
+    save_backend: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep the back-end in, for `calibrate --into`.", rich_help_panel=OUTPUT),
+    ] = None,
     qualities: Annotated[
         Path | None,
         typer.Option(help="CSV to write: norm and cohort mean of each utterance.", rich_help_panel=OUTPUT),
@@ -78,17 +94,23 @@ def score(
     ] = "1G",
 ) -> None:
     """Score trials, by default by the cosine of their embeddings; trials that cannot be scored are listed."""
+    from cmd_speaker.evaluation.calibrating import Calibrator
     from cmd_speaker.evaluation.job import ScoringJob
 
     if all_pairs == (trials is not None):
         raise UsageError("score takes either TRIALS or --all-pairs")
+    if metadata and calibration is None:
+        raise UsageError("--metadata has the quality measures of a calibration: give it with --calibration")
+    calibrator = Calibrator(calibration, metadata or ()) if calibration else None
     job = ScoringJob(
         embeddings=embeddings, trials=trials, out=out, mean_from=mean_from, plda_from=plda_from,
         plda_speakers=plda_speakers, plda_rank=plda_rank, cohort=cohort, cohort_speakers=cohort_speakers,
         norm=norm, top=top, enrol_map=enrol_map, enrolment=enrol, speakers=speakers, qualities=qualities,
-        memory=memory,
+        memory=memory, calibrator=calibrator, save_backend=save_backend,
     )  # fmt: skip
     done = job.run()
     print(f"{out}: {done.scored} of {done.scored + done.left_out} trials", file=sys.stderr)
+    if calibrator is not None:
+        warn(calibrator.warnings)
     if done.left_out:
         raise DataErrors(f"{done.left_out} trials left out", done.errors, done.left_out)

@@ -107,6 +107,13 @@ class Calibration:
             )
         return found
 
+    def __str__(self) -> str:
+        origin = self.origin
+        return (
+            f"for prior {self.prior:g}, fitted on {origin.scores['name']} (SHA-256 {origin.scores['sha256']}), "
+            f"{origin.targets:,} targets, {origin.nontargets:,} nontargets"
+        )
+
     def in_words(self) -> str:
         """The formula, for people."""
         lines = [f"LLR = {self.slope:.6g} * score {self.offset:+.6g}"]
@@ -123,11 +130,12 @@ class Calibration:
     ) -> list[str]:
         """Whether it may be used on the scores `what` whose `record` this is; returns warnings.
 
-        `record` has `backend`, `calibration` and `embeddings` as beside a score file, or is None; `sha256` is
-        the checksum of the score file. Raises `DataError` for LLRs, and for scores of another back-end or model.
+        `record` has `backend`, `calibration`, `embeddings` and `trials` as beside a score file, or is None;
+        `sha256` is the checksum of the score file. Raises `DataError` for LLRs, and for scores of another
+        back-end or model.
         """
         warnings = self.doubts
-        if sha256 is not None and sha256 == self.origin.scores["sha256"]:
+        if self._is_own(sha256, (record or {}).get("trials")):
             warnings.append(
                 f"{what} is the very list that the calibration was fitted on: "
                 "what it brings there says nothing about other recordings"
@@ -150,6 +158,12 @@ class Calibration:
                     fix="Fit one on scores of the same model and back-end, or score again as it was done there",
                 )
         return warnings
+
+    def _is_own(self, scores: str | None, trials: Mapping[str, Any] | None) -> bool:
+        """Whether scores with this checksum, or of these `trials`, are those of the fit."""
+        if scores is not None and scores == self.origin.scores["sha256"]:
+            return True
+        return bool(trials and self.origin.trials and trials["sha256"] == self.origin.trials["sha256"])
 
     def _sides(self, column: str, qualities: Mapping[str, Sides]) -> Sides:
         if column not in qualities:

@@ -13,6 +13,7 @@ from cmd_speaker.embeddings import Embeddings, load_embeddings
 from cmd_speaker.errors import UsageError
 from cmd_speaker.evaluation.backend import Backend
 from cmd_speaker.evaluation.budget import DEFAULT_MEMORY, Budget
+from cmd_speaker.evaluation.calibrating import Calibrator
 from cmd_speaker.evaluation.enrolment import load_enrol_map
 from cmd_speaker.evaluation.leakage import LeakageCheck
 from cmd_speaker.evaluation.normalisation import DEFAULT_TOP
@@ -43,6 +44,8 @@ class ScoringJob:
     enrolment: str | None = None
     speakers: Path | None = None
     qualities: Path | None = None
+    calibrator: Calibrator | None = None
+    save_backend: Path | None = None
     memory: str = DEFAULT_MEMORY
 
     def __post_init__(self) -> None:
@@ -96,19 +99,25 @@ class ScoringJob:
                 _named, self.embeddings, count=len(embeddings), model=getattr(embeddings, "model", None)
             )
             listed = pool.submit(_named, self.trials) if self.trials else None
+            record: dict[str, Any] = {"backend": backend.description(), "calibration": None}
             if self.trials is None:
                 blocks = scorer.score_all_pairs(speakers)
             else:
                 blocks = scorer.score(read_trials(self.trials, budget.listed_trials()))
+            if self.calibrator is not None:
+                sources = {"embeddings": source.result(), "trials": listed.result() if listed else None}
+                self.calibrator.check(record | sources, self.trials or self.embeddings)
+                blocks = self.calibrator.apply(blocks)
             write_scores(self.out, track(blocks, "Scoring"))
-            record = {
+            record |= {
                 "embeddings": source.result(),
                 "trials": listed.result() if listed else None,
-                "backend": backend.description(),
-                "calibration": None,
+                "calibration": self.calibrator and self.calibrator.describe(),
                 "seconds": round(time.perf_counter() - began, 3),
             }
         save_record(self.out, record)
+        if self.save_backend is not None:
+            backend.save(self.save_backend)
         if self.qualities is not None:
             scorer.sides.write_qualities(self.qualities)
         return scorer

@@ -12,11 +12,14 @@ quality-aware score calibration in DNN based speaker verification", ICASSP 2021.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.evaluation.metadata import Metadata
+from cmd_speaker.evaluation.trials import Trials
 
 Sides = tuple[np.ndarray, np.ndarray]
 """The values of one measure on the enrolment and on the test side of n trials, two float64 [n]."""
@@ -67,6 +70,48 @@ class Quality:
     def llr(self, sides: Sides) -> np.ndarray:
         """What the measure adds to the log-likelihood ratio: float64 [n]."""
         return self.features(sides) @ np.array([self.lower_weight, self.higher_weight])
+
+
+def trial_qualities(trials: Trials, tables: Sequence[Metadata], columns: Sequence[str]) -> dict[str, Sides]:
+    """The measures `columns` on both sides of the trials, from the tables that have them.
+
+    Raises `UsageError` for columns without a table, `DataError` for a column that no table has, or two, and
+    `DataErrors` for every utterance of which a measure is not known.
+    """
+    if columns and not tables:
+        raise UsageError(f"quality measures ({', '.join(columns)}) need a table: give it with --metadata")
+    used = np.unique(np.concatenate([trials.enrol, trials.test]))
+    names = [trials.ids[k] for k in used.tolist()]
+    found, errors = {}, []
+    for column in columns:
+        table = _table_of(column, tables)
+        numbers = table.numbers(column, names)
+        errors += [_lacking(column, names[k], table) for k in np.flatnonzero(np.isnan(numbers)).tolist()]
+        by_utterance = np.full(len(trials.ids), np.nan)
+        by_utterance[used] = numbers
+        found[column] = (by_utterance[trials.enrol], by_utterance[trials.test])
+    if errors:
+        raise DataErrors(f"{len(errors)} quality measures are not known", errors)
+    return found
+
+
+def _table_of(column: str, tables: Sequence[Metadata]) -> Metadata:
+    having = [table for table in tables if column in table.columns]
+    if len(having) != 1:
+        raise DataError(
+            f"{len(having) or 'none'} of {len(tables)} tables have the column '{column}'",
+            file=", ".join(str(table.path) for table in having or tables), row=1, expected="one that has",
+            found="; ".join(",".join(table.columns) for table in tables),
+            fix="Add the column, or remove it from all but one",
+        )  # fmt: skip
+    return having[0]
+
+
+def _lacking(column: str, name: str, table: Metadata) -> DataError:
+    return DataError(
+        f"no {column} of '{name}'", file=table.path, expected="a number for every utterance and model",
+        found="none", fix="Complete the table",
+    )  # fmt: skip
 
 
 def values(column: str, sides: Sides) -> np.ndarray:

@@ -1,0 +1,196 @@
+"""Enrolled speakers on disk: a folder with `registry.json` and their embeddings.
+
+The registry belongs to one model, by its checksum: embeddings of different models cannot be compared.
+`registry.json` names the file of the embeddings with its checksum and is replaced last, so that an enrolment
+is there as a whole or not at all. Nothing in the folder is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmd_speaker.decision import Recording
+from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
+from cmd_speaker.errors import DataError
+from cmd_speaker.files import file_checksum, json_checksum, write_json
+
+FILE_NAME = "registry.json"
+FORMAT_VERSION = 1
+COPY = "Copy the registry again, or enrol again"
+
+
+@dataclass(frozen=True, eq=False)
+class Enrolled:
+    """One recording of an enrolled speaker: its file's name and SHA-256, and what the model made of it."""
+
+    file: str
+    sha256: str
+    recording: Recording
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """Names with their recordings. `model` is the checksum of the model, `model_path` where it was last seen.
+
+    `checksum` is that of the `registry.json` that was read, None for a new registry.
+    """
+
+    folder: Path
+    model: str
+    model_path: str
+    speakers: Mapping[str, tuple[Enrolled, ...]] = field(default_factory=dict)
+    checksum: str | None = None
+
+    def enrol(self, name: str, recordings: list[Enrolled]) -> Registry:
+        """With more recordings of `name`, who may be new.
+
+        Raises `DataError` for a name without letters, and for a recording that is enrolled already.
+        """
+        if not name.strip() or not name.isprintable():
+            raise DataError("no name for a speaker", expected="letters and digits", found=repr(name))
+        known = {each.sha256: other for other, own in self.speakers.items() for each in own}
+        for each in recordings:
+            if each.sha256 in known:
+                raise DataError(
+                    "this recording is enrolled already", file=each.file, expected="each recording once",
+                    found=f"it stands under '{known[each.sha256]}'", fix="Leave it out, or forget that name first",
+                )  # fmt: skip
+            known[each.sha256] = name
+        own = (*self.speakers.get(name, ()), *recordings)
+        return replace(self, speakers={**self.speakers, name: own})
+
+    def forget(self, name: str) -> Registry:
+        """Without `name`; raises `DataError` where nobody is called so."""
+        if name not in self.speakers:
+            raise DataError(
+                f"nobody called '{name}' is enrolled",
+                file=self.folder,
+                expected=", ".join(self.speakers) or None,
+            )
+        return replace(self, speakers={other: own for other, own in self.speakers.items() if other != name})
+
+    def model_folder(self) -> Path:
+        """Where the model was last seen; not necessarily still there."""
+        return self.folder / self.model_path
+
+    def check_model(self, checksum: str, folder: str | Path) -> None:
+        """Raise `DataError` unless the model in `folder`, whose checksum is given, is the registry's."""
+        if checksum != self.model:
+            raise DataError(
+                "the registry belongs to another model", file=self.folder,
+                expected=f"the model {self.model[:12]}...", found=f"{checksum[:12]}... in {folder}",
+                fix="Give the model of the enrolment with --model, or enrol again under this one",
+            )  # fmt: skip
+
+    def save(self) -> None:
+        """Write the registry, whole or not at all; embeddings that it no longer has are deleted.
+
+        Raises `DataError` where another process has changed it since it was read.
+        """
+        path = self.folder / FILE_NAME
+        found = file_checksum(path) if path.is_file() else None
+        if found != self.checksum:
+            raise DataError(
+                "the registry was changed meanwhile", file=path, expected=f"checksum {self.checksum}",
+                found=found, fix="Run the command again",
+            )  # fmt: skip
+        rows = [each for own in self.speakers.values() for each in own]
+        content: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "model": {"checksum": self.model, "path": self.model_path},
+            "embeddings": None,
+            "speakers": {
+                name: [
+                    {"file": each.file, "sha256": each.sha256, "seconds": each.recording.seconds}
+                    for each in own
+                ]
+                for name, own in self.speakers.items()
+            },
+        }
+        if rows:
+            ids = [each.sha256 for each in rows]
+            target = self.folder / f"embeddings-{json_checksum(ids)[:16]}.safetensors"
+            vectors = np.stack([each.recording.embedding for each in rows])
+            save_embeddings(target, Embeddings(ids, vectors))
+            content["embeddings"] = {"file": target.name, "sha256": file_checksum(target)}
+        write_json(path, {**content, "checksum": json_checksum(content)})
+        for file in self.folder.glob("embeddings-*.safetensors"):
+            if not rows or file.name != content["embeddings"]["file"]:
+                file.unlink()
+
+
+def relative_to(folder: Path, model: Path) -> str:
+    """The way from the registry's folder to the model, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(model.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on Windows: another drive
+        return model.resolve().as_posix()
+
+
+def load_registry(folder: str | Path) -> Registry:
+    """Read a registry; raises `DataError` where it is missing, was changed, or is of another version."""
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise DataError(
+            "no registry",
+            file=folder,
+            expected=FILE_NAME,
+            fix="Begin one with cmd-speaker enroll --model MODEL",
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version, stored = content["format_version"], content.pop("checksum", None)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError("not a registry", file=path, found=f"{error!r}"[:100], fix=COPY) from error
+    if version != FORMAT_VERSION:
+        raise DataError(
+            "a registry of another version", file=path, expected=f"format {FORMAT_VERSION}", found=version,
+            fix="Upgrade cmd-speaker, or enrol again with this one",
+        )  # fmt: skip
+    if stored != json_checksum(content):
+        raise DataError(
+            "the registry was changed", file=path, expected=f"checksum {stored}",
+            found=json_checksum(content), fix=COPY,
+        )  # fmt: skip
+    try:
+        return _parse(content, folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            "the registry is damaged", file=path, expected="what cmd-speaker enroll writes",
+            found=f"{type(error).__name__}: {error}", fix=COPY,
+        ) from error  # fmt: skip
+
+
+def _parse(content: dict[str, Any], folder: Path) -> Registry:
+    rows = [(name, each) for name, own in content["speakers"].items() for each in own]
+    vectors = _load_vectors(content["embeddings"], [each["sha256"] for _, each in rows], folder)
+    speakers: dict[str, tuple[Enrolled, ...]] = {name: () for name in content["speakers"]}
+    for (name, each), vector in zip(rows, vectors, strict=True):
+        recording = Recording(vector, float(each["seconds"]))
+        speakers[name] = (*speakers[name], Enrolled(str(each["file"]), each["sha256"], recording))
+    model = content["model"]
+    return Registry(
+        folder, str(model["checksum"]), str(model["path"]), speakers, file_checksum(folder / FILE_NAME)
+    )
+
+
+def _load_vectors(named: dict[str, str], ids: list[str], folder: Path) -> np.ndarray:
+    """The embeddings of the recordings `ids`, [N, D]; raises `DataError` where they are not those enrolled."""
+    if not ids:
+        return np.empty((0, 0), dtype=np.float32)
+    path = folder / Path(named["file"]).name
+    embeddings = load_embeddings(path)
+    if file_checksum(path) != named["sha256"] or embeddings.ids != ids:
+        raise DataError(
+            "the embeddings of the registry were changed", file=path, expected="those that were enrolled",
+            found="others", fix=COPY,
+        )  # fmt: skip
+    return embeddings.vectors
