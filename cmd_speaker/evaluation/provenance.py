@@ -22,19 +22,15 @@ def common_facts(question: Question, summary: Summary) -> dict[str, str]:
     """What holds for all systems (label -> text); seconds are not among them."""
     facts = {
         "Trials": f"{summary.targets:,} targets, {summary.nontargets:,} nontargets",
-        "Trial list": _trial_list(question.trials)
-        if question.trials
-        else "none given: the score files have the labels",
+        "Trial list": _trial_list(question.trials) if question.trials else "none given: labels of the scores",
         "Speakers": _file(question.speakers) if question.speakers else "not given",
         "Metadata": _file(question.metadata) if question.metadata else "none",
     }
     if summary.eer_low is None:
         facts["Intervals"], facts["Seed"] = "none", "none: without intervals nothing is drawn"
     else:
-        facts["Intervals"] = (
-            f"95 %, bootstrap over {summary.speakers:,} speakers, {question.replicates:,} replicates"
-        )
-        facts["Seed"] = str(question.seed)
+        facts["Intervals"] = f"95 %, percentile bootstrap over {summary.speakers:,} speakers"
+        facts |= {"Replicates": f"{question.replicates:,}", "Seed": str(question.seed)}
     return facts | {
         "Version": f"cmd-speaker {__version__}",
         "Command": question.command or "called from Python",
