@@ -50,8 +50,12 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
         for label, column in (("false acceptance rate, %", rates[:, 0]), ("miss rate, %", rates[:, 1]))
     ]
     plot = Plot(*axes)
-    for number, scores in enumerate(ordered):
-        plot.line(*_inside(scores, *axes), style_of(number))
+    names = []
+    for number, (system, scores) in enumerate(zip(systems, ordered, strict=True)):
+        curve = _inside(scores, *axes)
+        # A threshold without errors leaves nothing between the axes.
+        names.append(system.name if len(curve[0]) else f"{system.name}: no errors, so no curve")
+        plot.line(*curve, style_of(number))
     for number, points in enumerate(marked):
         for shape, filled, far, frr in points:
             left, up = (float(normal_deviates(np.array(rate))) for rate in (far, frr))
@@ -63,7 +67,7 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
         plot.draw(
             "det", title, f"Miss rate against false acceptance rate. {said}. The table has the values."
         ),
-        _det_legend(systems),
+        _det_legend(systems, names),
         _det_table(systems, ordered),
     )
 
@@ -215,10 +219,10 @@ def _det_table(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Ta
     )
 
 
-def _det_legend(systems: Sequence[System]) -> Markup:
+def _det_legend(systems: Sequence[System], names: Sequence[str]) -> Markup:
     samples = [
-        (swatch(element("path", class_=f"line {style_of(number)}", d="M-15 0H15")), system.name)
-        for number, system in enumerate(systems)
+        (swatch(element("path", class_=f"line {style_of(number)}", d="M-15 0H15")), name)
+        for number, name in enumerate(names)
     ]
     samples.append((_sample("circle", "s0 open"), "EER"))
     calibrated = any(system.is_llr for system in systems)

@@ -63,8 +63,9 @@ class Plot:
         self.parts = [self._grid()]
 
     def line(self, x: np.ndarray, y: np.ndarray, style: str) -> None:
-        """A line through the points, in the units of the axes; `style` are classes of the style sheet."""
-        self.parts.append(element("path", class_=f"line {style}", d=self._path(x, y)))
+        """A line through the points, if any, in the units of the axes; `style` are classes of the style sheet."""
+        if len(x):
+            self.parts.append(element("path", class_=f"line {style}", d=self._path(x, y)))
 
     def area(self, x: np.ndarray, y: np.ndarray, style: str) -> None:
         """The area between a line and the lower end of the y axis."""

@@ -8,6 +8,7 @@ missed, so that minDCF, with P_target under 1/2, is 1/4, and so is the miss rate
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from math import exp, log, log2
 
 import numpy as np
@@ -171,6 +172,7 @@ def test_several_systems_are_compared_in_pairs(scored, speakers, tmp_path):
     assert rows[1][4] == ("yes" if data["systems"][1]["eer_difference"]["high"] < 0 else "no")
     assert [row[0] for row in rows[1:]] == ["two"] * 3
     assert "The EER of two is 25.00 points lower than that of one" in page.text
+    assert "two: no errors, so no curve" in page.text
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_the_page_is_built_for_everybody(scored, speakers, tmp_path):
     assert page.named("html") == [{"lang": "en"}]
     assert [len(page.named(tag)) for tag in ("h1", "header", "nav", "main", "footer")] == [1] * 5
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     drawings = [attributes for attributes in page.named("svg") if attributes.get("aria-hidden") != "true"]
