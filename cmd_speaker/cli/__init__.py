@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cmd_speaker.cli import check_data, embed, evaluate, score, train, verify  # noqa: F401
+from cmd_speaker.cli import check_data, convert, embed, evaluate, score, train, verify  # noqa: F401
 from cmd_speaker.cli.app import app
 from cmd_speaker.errors import exit_code_of
 

@@ -17,7 +17,7 @@ from cmd_speaker.errors import DataErrors
 def embed(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
     inputs: Annotated[list[str], typer.Argument(help="A manifest .csv, wav.scp, folder, pattern or files.")],
-    out: Annotated[Path, typer.Option(help="EMBEDDINGS to write: .npz or .safetensors.")],
+    out: Annotated[Path, typer.Option(help="EMBEDDINGS to write: .npz, .safetensors, .scp or .ark.")],
     data_root: Annotated[Path | None, typer.Option(help="Folder that $data_root stands for.")] = None,
     convert: Convert = False,
     device: Device = "cpu",

@@ -68,6 +68,24 @@ def read_pieces(path: str | Path, what: str) -> Iterator[Piece]:
             first += int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
 
 
+def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
+    """The ids as bytes, [n]; raises `DataError` for one that would not be a single field in the file `path`."""
+    try:
+        encoded = [name.encode() for name in ids]
+        bad = next((k for k, text in enumerate(encoded) if text.split() != [text] or b"\0" in text), None)
+    except UnicodeEncodeError as error:
+        bad = list(ids).index(error.object)
+    if bad is not None:
+        raise DataError(
+            "an id cannot be written",
+            file=path,
+            expected="one word of UTF-8",
+            found=ascii(ids[bad]),
+            fix="Rename the utterance",
+        )
+    return np.array(encoded, dtype=object)
+
+
 def join_columns(columns: Sequence[list[bytes]]) -> bytes:
     """The lines that have these columns, n entries each."""
     width = len(columns)

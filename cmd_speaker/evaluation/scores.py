@@ -15,8 +15,8 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.forms import FileKind, read_fields
-from cmd_speaker.evaluation.lines import join_columns, read_pieces
-from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields, join_trials, writable_ids
+from cmd_speaker.evaluation.lines import encode_ids, join_columns, read_pieces
+from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields, join_trials
 from cmd_speaker.files import write_atomically
 
 SCORE_FILE = FileKind(
@@ -118,7 +118,7 @@ class _Names:
 
     def of(self, ids: list[str]) -> np.ndarray:
         if ids is not self.ids:
-            self.ids, self.encoded = ids, writable_ids(self.path, ids)
+            self.ids, self.encoded = ids, encode_ids(self.path, ids)
         return self.encoded
 
 

@@ -9,7 +9,7 @@ utterances take 16 MB.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, repeat
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import join_columns
+from cmd_speaker.evaluation.lines import encode_ids, join_columns
 from cmd_speaker.files import write_atomically
 
 BLOCK = 65536
@@ -121,23 +121,45 @@ def join_trials(blocks: Sequence[Trials]) -> Trials:
     )
 
 
-def save_trials(path: str | Path, trials: Trials, form: str = "voxceleb") -> None:
-    """Write a trial list in a form of `LABEL_WORDS`, or as `enrol test` where there are no labels.
+def save_trials(path: str | Path, trials: Trials, form: str | None = None) -> None:
+    """Write a trial list; raises as `write_trials` does."""
+    write_trials(path, (trials,), form)
 
-    Raises `UsageError` for another form; `DataError` for an id that contains white space, and where the file
-    cannot be written.
+
+def write_trials(path: str | Path, blocks: Iterable[Trials], form: str | None = None) -> int:
+    """Write a trial list block by block and return the number of trials; either all of it appears or nothing.
+
+    `form` is a key of `LABEL_WORDS`; without it, trials are written in VoxCeleb's form, or as `enrol test` if they
+    have no labels. Raises `UsageError` for another form; `DataError` for trials without labels where a form
+    needs them or others have them, for an id that contains white space, and where the file cannot be written.
     """
-    if form not in LABEL_WORDS:
+    if form is not None and form not in LABEL_WORDS:
         raise UsageError(f"unknown form of trial list: expected {', '.join(LABEL_WORDS)}, found {form}")
-    names, words = writable_ids(path, trials.ids), np.array(LABEL_WORDS[form], dtype=object)
+    total, labelled = 0, None if form is None else True
     with write_atomically(path) as temporary, temporary.open("wb") as file:
-        for start in range(0, len(trials), BLOCK):
-            block = slice(start, start + BLOCK)
-            columns = [names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()]
-            if trials.labels is not None:
-                place = 0 if form == "voxceleb" else 2
-                columns.insert(place, words[trials.labels[block].astype(int)].tolist())
-            file.write(join_columns(columns))
+        for trials in blocks:
+            labelled = trials.labels is not None if labelled is None else labelled
+            if labelled != (trials.labels is not None):
+                raise DataError(
+                    "trials without labels",
+                    file=trials.path,
+                    expected="labelled trials",
+                    found="'enrol test'",
+                    fix="Give a labelled list, or leave out the form",
+                )
+            names = encode_ids(path, trials.ids)
+            for start in range(0, len(trials), BLOCK):
+                file.write(_trial_lines(trials, names, slice(start, start + BLOCK), form or "voxceleb"))
+            total += len(trials)
+    return total
+
+
+def _trial_lines(trials: Trials, names: np.ndarray, block: slice, form: str) -> bytes:
+    columns = [names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()]
+    if trials.labels is not None:
+        words = np.array(LABEL_WORDS[form], dtype=object)
+        columns.insert(0 if form == "voxceleb" else 2, words[trials.labels[block].astype(int)].tolist())
+    return join_columns(columns)
 
 
 def all_pairs(ids: Sequence[str], speakers: Sequence[str]) -> Trials:
@@ -166,18 +188,3 @@ def from_fields(path: str | Path, fields: Fields) -> Trials:
     enrol = np.fromiter(map(table.__getitem__, fields.enrol), np.int32, len(fields.enrol))
     test = np.fromiter(map(table.__getitem__, fields.test), np.int32, len(fields.test))
     return Trials([name.decode() for name in table], enrol, test, fields.labels, Path(path), fields.rows)
-
-
-def writable_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
-    """The ids as bytes, [n]; raises `DataError` for one that would not be a single field of a line."""
-    encoded = [name.encode("utf-8", "surrogateescape") for name in ids]
-    for name, text in zip(ids, encoded, strict=True):
-        if len(text.split()) != 1 or b"\0" in text or len(text.strip()) != len(text):
-            raise DataError(
-                "an id cannot be written",
-                file=path,
-                expected="one word",
-                found=f"'{name}'",
-                fix="Rename the utterance",
-            )
-    return np.array(encoded, dtype=object)
