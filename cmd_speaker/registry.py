@@ -51,10 +51,9 @@ class Registry:
     def enrol(self, name: str, recordings: list[Enrolled]) -> Registry:
         """With more recordings of `name`, who may be new.
 
-        Raises `DataError` for a name without letters, and for a recording that is enrolled already.
+        Raises `DataError` as `check_name` does, and for a recording that is enrolled already.
         """
-        if not name.strip() or not name.isprintable():
-            raise DataError("no name for a speaker", expected="letters and digits", found=repr(name))
+        check_name(name)
         known = {each.sha256: other for other, own in self.speakers.items() for each in own}
         for each in recordings:
             if each.sha256 in known:
@@ -124,6 +123,12 @@ class Registry:
         for file in self.folder.glob("embeddings-*.safetensors"):
             if not rows or file.name != content["embeddings"]["file"]:
                 file.unlink()
+
+
+def check_name(name: str) -> None:
+    """Raise `DataError` for a name that is empty or cannot be printed on a line."""
+    if not name.strip() or not name.isprintable():
+        raise DataError("no name for a speaker", expected="letters and digits", found=repr(name))
 
 
 def relative_to(folder: Path, model: Path) -> str:

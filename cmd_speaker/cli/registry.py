@@ -40,18 +40,18 @@ def enroll(
     from cmd_speaker.decision import embed_recording
     from cmd_speaker.files import file_checksum
     from cmd_speaker.progress import track
-    from cmd_speaker.registry import Enrolled
+    from cmd_speaker.registry import Enrolled, check_name
 
     registry, loaded = _open(folder, model, device, new=True)
-    recordings, errors = [], []
+    check_name(name)
+    errors = []
     for file in track(files, "Enrolling", len(files)):
         try:
             recording = embed_recording(loaded, file, convert=convert)
-            recordings.append(Enrolled(file.name, file_checksum(file), recording))
+            registry = registry.enrol(name, [Enrolled(file.name, file_checksum(file), recording)])
         except DataError as error:
             errors.append(error)
-    if recordings:
-        registry = registry.enrol(name, recordings)
+    if len(errors) < len(files):
         registry.save()
         own = len(registry.speakers[name])
         print(f"{name}: {own} recordings; {len(registry.speakers)} speakers in {folder}", file=sys.stderr)
