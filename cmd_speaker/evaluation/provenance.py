@@ -29,7 +29,7 @@ def common_facts(question: Question, summary: Summary) -> dict[str, str]:
     if summary.eer_low is None:
         facts["Intervals"], facts["Seed"] = "none", "none: without intervals nothing is drawn"
     else:
-        facts["Intervals"] = f"95 %, percentile bootstrap over {summary.speakers:,} speakers"
+        facts["Intervals"] = f"95 %, bootstrap over {summary.speakers:,} speakers"
         facts |= {"Replicates": f"{question.replicates:,}", "Seed": str(question.seed)}
     return facts | {
         "Version": f"cmd-speaker {__version__}",
