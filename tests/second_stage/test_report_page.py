@@ -54,6 +54,16 @@ CONTRAST = """() => {
   return found;
 }"""
 
+# Of every text of a drawing: what it says, its height, whether it lies within the drawing, and its edges.
+TEXTS = """svg => {
+  const all = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].map(text => {
+    const b = text.getBoundingClientRect();
+    const inside = b.left >= all.left && b.right <= all.right && b.top >= all.top && b.bottom <= all.bottom;
+    return [text.textContent, b.height, inside, b.left, b.right, b.top, b.bottom];
+  });
+}"""
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -148,12 +158,7 @@ def test_drawings_are_legible_and_named(show, pages, name, width):
         title, described = (drawing.get_attribute(f"aria-{what}") for what in ("labelledby", "describedby"))
         assert page.locator(f"[id='{title}']").text_content().strip()
         assert len(page.locator(f"[id='{described}']").text_content()) > 40
-        boxes = drawing.evaluate(
-            "svg => { const all = svg.getBoundingClientRect(); return [...svg.querySelectorAll('text')].map("
-            "t => { const b = t.getBoundingClientRect(); return [t.textContent, b.height, "
-            "b.left >= all.left - 0.5 && b.right <= all.right + 0.5 && b.top >= all.top && b.bottom <= all.bottom, b.left, b.right, b.top, "
-            "b.bottom]; }) }"
-        )
+        boxes = drawing.evaluate(TEXTS)
         assert all(height >= 11 and inside for _, height, inside, *_ in boxes), boxes
         overlaps = [
             (a[0], b[0])

@@ -1,6 +1,8 @@
 """From score files to an evaluation: names, trial lists, calibrations, records, and files of any length."""
 
 import json
+import subprocess
+import sys
 from math import log
 from pathlib import Path
 
@@ -233,6 +235,17 @@ def test_wrong_options(scores, capsys, arguments, words):
 
     assert exit_code_of(lambda: app(["evaluate", str(scores), *arguments], standalone_mode=False)) == 2
     assert words in capsys.readouterr().err
+
+
+def test_evaluate_loads_neither_torch_nor_matplotlib(scores):
+    arguments = ["evaluate", str(scores), "--report", str(scores.with_suffix(".html"))]
+    code = (
+        "import sys\nfrom cmd_speaker.cli import app\n"
+        f"app({arguments}, standalone_mode=False)\n"
+        "print([name for name in ('torch', 'matplotlib', 'speechbrain') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_command_line_writes_the_report(scores, tmp_path, capsys):
