@@ -85,6 +85,7 @@ def test_one_file_read_in_blocks_has_the_figures_of_the_whole(scores, monkeypatc
     monkeypatch.setattr(module, "load_scores", lambda path: pytest.fail("the whole file was read"))
     blocks = evaluate(scores, llr=True).systems[0]
     assert blocks.summary == whole.summary
+    assert evaluate(scores).systems[0].summary.cllr is None
     assert (blocks.scores, len(whole.kept_scores())) == (None, 6)
     with pytest.raises(UsageError, match="keep"):
         blocks.kept_scores()

@@ -177,7 +177,12 @@ def test_several_systems_are_compared_in_pairs(scored, speakers, tmp_path):
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(-0.02, -0.001, "excludes zero"), (0.001, 0.02, "excludes zero"), (-0.02, 0.0, "includes zero")],
+    [
+        (-0.02, -0.001, "excludes zero"),
+        (0.001, 0.02, "excludes zero"),
+        (-0.02, 0.0, "includes zero"),
+        (0.0, 0.1, "includes zero"),
+    ],
 )
 def test_the_sentence_says_whether_the_interval_excludes_zero(low, high, words):
     sentence = _comparison("b", "a", Difference(0.1, 0.09, -0.01, Interval(low, high), -0.1))
@@ -328,6 +333,12 @@ def test_a_drawn_line_keeps_its_corners_and_loses_the_rest():
     middle = (left + right) / 2
     assert corners[:, 0] == pytest.approx([left, middle, middle, right], abs=1 / STEPS)
     assert (corners[0, 1], corners[3, 1]) == (float(plot._top(0.0)), float(plot._top(1.0)))
+
+
+def test_a_bend_of_a_drawn_line_is_a_corner():
+    plot = Plot(Axis("x", 0, 1, ()), Axis("y", 0, 1, ()))
+    plot.line(np.array([0, 0.5, 1]), np.array([0, 0.2, 1]), "s1")
+    assert plot.parts[-1].count("L") == 2
 
 
 def test_a_det_curve_is_thinned_without_visible_loss():
