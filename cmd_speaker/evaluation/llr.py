@@ -76,15 +76,19 @@ def curve_min_cllr(curve: Curve) -> float:
 
 
 def _pooled(targets: np.ndarray, nontargets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours are pooled until the share of targets rises from pool to pool (pool adjacent violators)."""
-    from scipy.optimize import isotonic_regression
+    """Neighbours are pooled until the share of targets rises from pool to pool (pool adjacent violators).
 
-    weight = targets + nontargets
-    targets, nontargets, weight = targets[weight > 0], nontargets[weight > 0], weight[weight > 0]
-    if not len(weight):
-        return targets, nontargets
-    starts = isotonic_regression(targets / weight, weights=weight).blocks[:-1]
-    return np.add.reduceat(targets, starts), np.add.reduceat(nontargets, starts)
+    All runs of violators are pooled at once, as the order of pooling is of no account: a few dozen passes.
+    """
+    some = targets + nontargets > 0
+    targets, nontargets = targets[some], nontargets[some]
+    while len(targets):
+        share = targets / (targets + nontargets)
+        starts = np.flatnonzero(np.append(True, share[1:] > share[:-1]))
+        if len(starts) == len(share):
+            break
+        targets, nontargets = np.add.reduceat(targets, starts), np.add.reduceat(nontargets, starts)
+    return targets, nontargets
 
 
 def _mass(mass: np.ndarray | None, counts: np.ndarray) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import bootstrap
 from cmd_speaker.evaluation.bootstrap import draws, paired_difference, replicate, speaker_interval
-from cmd_speaker.evaluation.intervals import difference_interval, figure_interval
+from cmd_speaker.evaluation.intervals import difference_interval, figure_interval, t_quantile
 from cmd_speaker.evaluation.llr import cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores, eer, min_dcf
 from cmd_speaker.evaluation.scores import Scores
@@ -139,6 +139,11 @@ def test_the_interval_of_a_figure_by_hand():
     assert (higher.low, higher.high) == pytest.approx((expected[0], expected[1] + 0.01), abs=1e-9)
     assert figure_interval(0.015, drawn, 31, step=0.005, unseen=0.01, most=0.03).high == 0.03
     assert figure_interval(0, drawn, 31, step=0.005).low == 0
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30, 99, 1250])
+def test_the_quantile_of_students_t(freedom):
+    assert t_quantile(freedom) == pytest.approx(t.ppf(0.975, freedom), abs=1e-9)
 
 
 def test_the_interval_of_a_difference_by_hand():

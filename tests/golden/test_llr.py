@@ -57,7 +57,8 @@ def test_llrs_that_are_not_finite_are_refused(wrong, place):
 #   3      0        1           0
 #   4      1        0           1
 # 2 and 3 violate the order: pooled, 2 of 4. With 1, as frequent, 3 of 6: pools {0}, {1, 2, 3}, {4} hold 0, 3/4,
-# 1/4 of the targets and 1/4, 3/4, 0 of the nontargets. The middle pool has LLR 0 and costs one bit, the others nothing.
+# 1/4 of the targets and 1/4, 3/4, 0 of the nontargets. The middle pool has LLR 0 and costs one bit, the others
+# nothing.
 TIED = np.array([1, 2, 2, 4, 0, 1, 2, 3.0]), np.array([1, 1, 1, 1, 0, 0, 0, 0])
 
 
@@ -147,8 +148,8 @@ def test_actual_cost_by_hand():
     values, labels = np.array([0, 2, -1, 1, 1.3, 5]), np.array([1, 1, 0, 0, 0, 0])
     curve = SortedScores(values, labels).curve()
     assert curve.act_dcf(OperatingPoint(0.2)) == pytest.approx(1.5, abs=1e-12)
-    # A miss that costs 8: threshold log(4 / 8) = -0.69, and all but the nontarget -1 are accepted, 3/4 of them. The
-    # costs are 8/5 for a miss and 4/5 for a false alarm, of which the lesser is 1.
+    # A miss that costs 8: threshold log(4 / 8) = -0.69; of the nontargets all but -1 are accepted, 3/4. The
+    # costs are 8/5 for a miss and 4/5 for a false alarm; the lesser is 1.
     assert curve.act_dcf(OperatingPoint(0.2, c_miss=8)) == pytest.approx(0.75, abs=1e-12)
 
 
