@@ -72,7 +72,10 @@ def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
     """The ids as bytes, [n]; raises `DataError` for one that would not be a single field in the file `path`."""
     try:
         encoded = [name.encode() for name in ids]
-        bad = next((k for k, text in enumerate(encoded) if text.split() != [text] or b"\0" in text), None)
+        joined = b" ".join(encoded)
+        bad = None
+        if b"\0" in joined or joined.split() != encoded:
+            bad = next(k for k, text in enumerate(encoded) if b"\0" in text or text.split() != [text])
     except UnicodeEncodeError as error:
         bad = list(ids).index(error.object)
     if bad is not None:
@@ -87,11 +90,11 @@ def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
 
 
 def join_columns(columns: Sequence[list[bytes]]) -> bytes:
-    """The lines that have these columns, n entries each."""
+    """The lines that have these columns, n cells each; separators and line ends are cells or parts of them."""
     width = len(columns)
-    cells = ([b"", b" "] * (width - 1) + [b"", b"\n"]) * len(columns[0])
+    cells = [b""] * (width * len(columns[0]))
     for k, column in enumerate(columns):
-        cells[2 * k :: 2 * width] = column
+        cells[k::width] = column
     return b"".join(cells)
 
 
