@@ -6,18 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cmd_speaker.cli.app import Json, app
-
-if TYPE_CHECKING:
-    from cmd_speaker.evaluation.metrics import OperatingPoint
-
-POINT = (
-    "P_target[,C_miss,C_fa]: where the detection cost is measured; 0.01 and 0.05 unless given. Repeatable."
-)
+from cmd_speaker.cli.decide import parse_point, warn
 
 
 @app.command()
@@ -29,18 +23,26 @@ def evaluate(
     speakers: Annotated[
         Path | None, typer.Option(help="Manifest or utt2spk: gives 95 % intervals over speakers.")
     ] = None,
-    metadata: Annotated[Path | None, typer.Option(help="CSV about utterances or speakers, for --by.")] = None,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV about utterances or speakers, for --by and quality measures. Repeatable."),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="COLUMN[:edges] of the metadata: error rates by group, 'duration:2,4'. Repeatable."
+            metavar="COLUMN[:EDGES]", help="Error rates by groups of its values, 'duration:2,4'. Repeatable."
         ),
     ] = None,
     calibration: Annotated[
         list[Path] | None, typer.Option(help="From `calibrate`: one for all systems, or one for each.")
     ] = None,
     llr: Annotated[bool, typer.Option("--llr", help="The scores are log-likelihood ratios already.")] = False,
-    point: Annotated[list[str] | None, typer.Option(help=POINT)] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="P[,CMISS,CFA]", help="Where costs are measured; 0.01 and 0.05 unless given. Repeatable."
+        ),
+    ] = None,
     far: Annotated[
         list[float] | None,
         typer.Option(help="False acceptance rate at which the miss rate is given: 0.01. Repeatable."),
@@ -62,11 +64,11 @@ def evaluate(
     question = Question(
         trials=trials,
         speakers=speakers,
-        metadata=metadata,
+        metadata=metadata or (),
         columns=by or (),
         calibrations=calibration or (),
         llr=llr,
-        points=[_point(text) for text in point] if point else POINTS,
+        points=list(dict.fromkeys(map(parse_point, point))) if point else POINTS,
         fars=far or FARS,
         names=name or (),
         seed=seed,
@@ -77,21 +79,7 @@ def evaluate(
     evaluation = evaluate_scores(scores, question)
     rows = [system.as_dict() for system in evaluation.systems]
     print(json.dumps(rows if len(rows) > 1 else rows[0], indent=1) if as_json else as_text(evaluation))
-    for warning in evaluation.warnings:
-        print(f"Note: {warning}.", file=sys.stderr)
+    warn(evaluation.warnings)
     if report:
         for path in write_report(report, evaluation):
             print(path, file=sys.stderr)
-
-
-def _point(text: str) -> OperatingPoint:
-    from cmd_speaker.errors import UsageError
-    from cmd_speaker.evaluation.metrics import OperatingPoint
-
-    try:
-        numbers = [float(number) for number in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 3):
-        raise UsageError(f"--point: expected P_target or P_target,C_miss,C_fa, found '{text}'")
-    return OperatingPoint(*numbers)

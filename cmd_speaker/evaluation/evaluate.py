@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,11 @@ from cmd_speaker.errors import UsageError
 from cmd_speaker.evaluation import provenance
 from cmd_speaker.evaluation.bootstrap import paired_difference
 from cmd_speaker.evaluation.breakdown import Group, breakdown
-from cmd_speaker.evaluation.calibration import Calibration
-from cmd_speaker.evaluation.calibration_file import describe, load_calibration
+from cmd_speaker.evaluation.calibrating import Calibrator
 from cmd_speaker.evaluation.evaluation import Evaluation, System
 from cmd_speaker.evaluation.metadata import Metadata, load_metadata
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import POINTS, OperatingPoint
-from cmd_speaker.evaluation.qualities import Sides
 from cmd_speaker.evaluation.record import load_record
 from cmd_speaker.evaluation.scores import (
     Scores,
@@ -38,14 +36,14 @@ from cmd_speaker.files import file_checksum
 class Question:
     """What is asked of score files: the options of `cmd-speaker evaluate`.
 
-    `trials`, `speakers` and `metadata` are files; `columns` are those of the metadata, with edges or without.
+    `trials`, `speakers` and `metadata` are files; groups are by `columns` of the metadata, perhaps with edges.
     `calibrations` are none, one for all systems or one for each; `names` none or one for each. `keep` keeps the
     scores for a report. `command` is the command line, to be recorded.
     """
 
     trials: Path | None = None
     speakers: Path | None = None
-    metadata: Path | None = None
+    metadata: Sequence[Path] = ()
     columns: Sequence[str] = ()
     calibrations: Sequence[Path] = ()
     llr: bool = False
@@ -60,7 +58,7 @@ class Question:
     def __post_init__(self) -> None:
         if self.calibrations and self.llr:
             raise UsageError("--llr says that the scores are calibrated already: leave out --calibration")
-        if self.columns and self.metadata is None:
+        if self.columns and not self.metadata:
             raise UsageError(f"--by {self.columns[0]} needs the table with that column: --metadata CSV")
 
     @cached_property
@@ -69,9 +67,15 @@ class Question:
         return load_utt2spk(self.speakers) if self.speakers else None
 
     @cached_property
-    def table(self) -> Metadata | None:
-        """What is known of the utterances."""
-        return load_metadata(self.metadata) if self.metadata else None
+    def tables(self) -> list[tuple[str, Metadata]]:
+        """Every column to break down by, with the first table that has it."""
+        tables = [load_metadata(path) for path in self.metadata] if self.columns else []
+        found = []
+        for column in self.columns:
+            names = {column, column.rpartition(":")[0]}
+            having = [table for table in tables if names & set(table.columns)]
+            found.append((column, (having or tables)[0]))
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,30 +89,26 @@ class Source:
     path: Path
     sha256: str
     record: Mapping[str, Any]
-    calibration: Calibration | None
+    calibrator: Calibrator | None
     is_llr: bool
 
-    def facts(self) -> dict[str, str]:
-        """In words."""
-        return provenance.system_facts(self.path, self.sha256, self.record, self.calibration, self.is_llr)
+    def calibrated(self, blocks: Iterable[Scores]) -> Iterable[Scores]:
+        """The blocks as LLRs, where there is a calibration."""
+        return blocks if self.calibrator is None else self.calibrator.apply(blocks)
 
-    def llr(self, scores: Scores, question: Question, warnings: list[str]) -> Scores:
-        """The scores calibrated, where there is a calibration; raises as `Calibration.llr` does."""
-        if self.calibration is None:
-            return scores
-        sides = _qualities(self.calibration, scores, question)
-        for column, count in self.calibration.outside(sides).items():
-            warnings.append(
-                f"{self.name}: in {count:,} trials {column} lies outside what the calibration was fitted on"
-            )
-        return replace(scores, scores=self.calibration.llr(scores.scores, sides))
+    def warnings(self) -> list[str]:
+        """What is doubtful about the calibration, once it has been applied."""
+        return (
+            [] if self.calibrator is None else [f"{self.name}: {text}" for text in self.calibrator.warnings]
+        )
 
     def system(self, scores: Scores | None, **found: Any) -> System:
         """What was found out about the scores."""
-        calibration = describe(self.calibration) if self.calibration else {}
+        calibration = self.calibrator.describe() if self.calibrator else self.record.get("calibration") or {}
+        facts = provenance.system_facts(self.path, self.sha256, self.record, calibration, self.is_llr)
         return System(
-            self.name, self.path, scores, self.is_llr, made_by=self.record, calibration=calibration,
-            facts=self.facts(), **found,
+            self.name, self.path, scores, self.is_llr, made_by=self.record, calibration=calibration, facts=facts,
+            **found,
         )  # fmt: skip
 
 
@@ -119,12 +119,13 @@ def evaluate_scores(paths: Sequence[Path], question: Question) -> Evaluation:
     `UsageError` for options that do not fit together, `DataError` as the readers of the files do.
     """
     started = time.perf_counter()
-    sources, warnings = _sources(paths, question)
-    whole = (question.trials, question.speakers, question.metadata, *paths[1:])
-    if any(whole) or question.keep:
+    sources, warnings = _sources(paths, question), list[str]()
+    if question.trials or question.speakers or question.columns or question.keep or len(paths) > 1:
         systems = _measure_together(sources, question, warnings)
     else:
         systems = [_measure_alone(sources[0], question)]
+    for source in sources:
+        warnings += source.warnings()
     warnings += _cautions(systems, question)
     facts = provenance.common_facts(question, systems[0].summary)
     facts["Seconds"] = f"{time.perf_counter() - started:.2f}"
@@ -158,43 +159,28 @@ def _distinct_parts(paths: Sequence[Path]) -> list[str]:
     return ["/".join(part[first : len(part) - last]) for part in parts]
 
 
-def _sources(paths: Sequence[Path], question: Question) -> tuple[list[Source], list[str]]:
-    """Every score file with its record and calibration, and what is doubtful about these."""
-    given: list[Calibration | None] = [load_calibration(path) for path in question.calibrations]
+def _sources(paths: Sequence[Path], question: Question) -> list[Source]:
+    """Every score file with its record and calibration."""
+    given: Sequence[Path | None] = question.calibrations
     if len(given) not in (0, 1, len(paths)):
         raise UsageError(f"--calibration is given once, or once for each of {len(paths)} score files")
-    calibrations = given * len(paths) if len(given) == 1 else given or [None] * len(paths)
-    sources, warnings = [], []
-    for name, path, calibration in zip(system_names(paths, question.names), paths, calibrations, strict=True):
+    if len(given) < len(paths):
+        given = [given[0] if given else None] * len(paths)
+    sources = []
+    for name, path, calibration in zip(system_names(paths, question.names), paths, given, strict=True):
         record = load_record(path)
         sha256 = record["scores"]["sha256"] if record else file_checksum(path)
-        if calibration is not None:
-            warnings += [f"{name}: {doubt}" for doubt in calibration.check(record, path, sha256)]
-        is_llr = question.llr or calibration is not None or bool((record or {}).get("calibration"))
-        sources.append(Source(name, path, sha256, record or {}, calibration, is_llr))
-    return sources, warnings
-
-
-def _qualities(calibration: Calibration, scores: Scores, question: Question) -> dict[str, Sides]:
-    """The values that the calibration needs, on both sides of every trial."""
-    if question.table is None:
-        return {}
-    trials = scores.trials
-    found = {}
-    for column in calibration.columns:
-        values = question.table.numbers(column, trials.ids, question.utt2spk)
-        found[column] = values[trials.enrol], values[trials.test]
-    return found
+        calibrator = Calibrator(calibration, question.metadata) if calibration else None
+        if calibrator is not None:
+            calibrator.check(record, path, sha256)
+        is_llr = question.llr or calibrator is not None or bool((record or {}).get("calibration"))
+        sources.append(Source(name, path, sha256, record or {}, calibrator, is_llr))
+    return sources
 
 
 def _measure_alone(source: Source, question: Question) -> System:
     """One file, read in blocks of which only the scores are kept."""
-
-    def blocks() -> Iterator[Scores]:
-        for block in read_scores(source.path):
-            yield source.llr(block, question, [])
-
-    ordered = SortedScores.from_blocks(blocks())
+    ordered = SortedScores.from_blocks(source.calibrated(read_scores(source.path)))
     found = measure(ordered, llr=source.is_llr, points=question.points, fars=question.fars)
     return source.system(None, summary=found)
 
@@ -203,7 +189,7 @@ def _measure_together(sources: Sequence[Source], question: Question, warnings: l
     """All files in the order of the same trials."""
     systems: list[System] = []
     for source, read in zip(sources, _aligned(sources, question.trials, warnings), strict=True):
-        scores = source.llr(read, question, warnings)
+        (scores,) = source.calibrated([read])
         systems.append(_measure(source, scores, question, systems[0] if systems else None))
     return systems
 
@@ -234,15 +220,10 @@ def _measure(source: Source, scores: Scores, question: Question, first: System |
         scores, utt2spk, seed=question.seed, replicates=question.replicates,
         llr=scores.scores if source.is_llr else None, points=points, fars=question.fars,
     )  # fmt: skip
-    groups: Sequence[Group] = ()
-    if question.table is not None:
-        groups = breakdown(
-            scores,
-            question.table,
-            question.columns,
-            utt2spk,
-            seed=question.seed,
-            replicates=question.replicates,
+    groups: list[Group] = []
+    for column, table in question.tables:
+        groups += breakdown(
+            scores, table, [column], utt2spk, seed=question.seed, replicates=question.replicates
         )
     difference = None
     if first is not None and utt2spk is not None and question.replicates:

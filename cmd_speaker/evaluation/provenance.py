@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmd_speaker import __version__
-from cmd_speaker.evaluation.calibration import Calibration
 from cmd_speaker.evaluation.summary import Summary
 from cmd_speaker.files import file_checksum
 
@@ -24,7 +23,7 @@ def common_facts(question: Question, summary: Summary) -> dict[str, str]:
         "Trials": f"{summary.targets:,} targets, {summary.nontargets:,} nontargets",
         "Trial list": _trial_list(question.trials) if question.trials else "none given: labels of the scores",
         "Speakers": _file(question.speakers) if question.speakers else "not given",
-        "Metadata": _file(question.metadata) if question.metadata else "none",
+        "Metadata": "; ".join(map(_file, question.metadata)) or "none",
     }
     if summary.eer_low is None:
         facts["Intervals"], facts["Seed"] = "none", "none: without intervals nothing is drawn"
@@ -39,7 +38,7 @@ def common_facts(question: Question, summary: Summary) -> dict[str, str]:
 
 
 def system_facts(
-    path: Path, sha256: str, record: Mapping[str, Any], calibration: Calibration | None, is_llr: bool
+    path: Path, sha256: str, record: Mapping[str, Any], calibration: Mapping[str, Any], is_llr: bool
 ) -> dict[str, str]:
     """How the scores in `path` came about (label -> text)."""
     facts = {"Score file": f"{path}, SHA-256 {sha256}"}
@@ -52,10 +51,9 @@ def system_facts(
         )
     else:
         facts["Post-processing"] = UNKNOWN
-    if calibration is not None:
-        facts["Calibration"] = _calibration(calibration)
-    elif record.get("calibration"):
-        facts["Calibration"] = f"applied when scored: {_named(record['calibration'])}"
+    if calibration:
+        when = "applied when scored: " if record.get("calibration") else ""
+        facts["Calibration"] = when + _calibration(calibration)
     else:
         facts["Calibration"] = "the scores are said to be log-likelihood ratios (--llr)" if is_llr else "none"
     return facts
@@ -85,14 +83,19 @@ def _trial_list(path: Path) -> str:
     return f"{recognise_list(path) or 'not one of the known lists'}; {_file(path)}"
 
 
-def _calibration(calibration: Calibration) -> str:
-    origin, formula = calibration.origin, " ".join(calibration.in_words().split())
-    assert calibration.path is not None
-    fitted = f"fitted for prior {calibration.prior:g} on {_named(origin.scores)}"
-    if origin.trials:
-        fitted += f", trials {_named(origin.trials)}"
-    counts = f"{origin.targets:,} targets, {origin.nontargets:,} nontargets"
-    return f"{formula}; {fitted}, {counts}; {_file(calibration.path)}"
+def _calibration(described: Mapping[str, Any]) -> str:
+    """A calibration, `Calibrator.describe()`, in words."""
+    origin = described.get("origin")
+    if origin is None:
+        return _named(described)
+    formula = f"LLR = {described['slope']:.6g} * score {described['offset']:+.6g}"
+    if columns := [quality["column"] for quality in described["qualities"]]:
+        formula += f" and quality measures ({', '.join(columns)})"
+    fitted = f"fitted for prior {described['prior']:g} on {_named(origin['scores'])}"
+    if origin.get("trials"):
+        fitted += f", trials {_named(origin['trials'])}"
+    counts = f"{origin['targets']:,} targets, {origin['nontargets']:,} nontargets"
+    return f"{formula}; {fitted}, {counts}; {_named(described)}"
 
 
 def _embeddings(described: Mapping[str, Any]) -> str:

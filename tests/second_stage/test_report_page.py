@@ -99,7 +99,7 @@ def pages(tmp_path_factory):
     (folder / "utt2spk").write_text("".join(f"{name} {speaker}\n" for name, speaker in people.items()))
     rows = [f"{speaker},{'f' if k < 5 else 'm'}\n" for k, speaker in enumerate(sorted(set(people.values())))]
     (folder / "speakers.csv").write_text("spk_id,gender\n" + "".join(rows))
-    known = {"speakers": folder / "utt2spk", "metadata": folder / "speakers.csv", "columns": ["gender"]}
+    known = {"speakers": folder / "utt2spk", "metadata": [folder / "speakers.csv"], "columns": ["gender"]}
     questions = {
         "raw": (paths[:1], Question(keep=True)),
         "calibrated": (paths, Question(keep=True, llr=True, replicates=50, **known)),

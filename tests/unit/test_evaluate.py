@@ -133,14 +133,14 @@ def test_a_calibration_makes_llrs(scores, calibration):
 def test_a_calibration_with_qualities_needs_their_table(scores, calibration, tmp_path):
     quality = Quality("norm", mean=0.0, scale=1.0, low=0.0, high=2.0, lower_weight=1.0, higher_weight=0.0)
     path = calibration(qualities=(quality,))
-    with pytest.raises(UsageError, match="--metadata"):
+    with pytest.raises(CmdSpeakerError, match="norm"):
         evaluate(scores, calibrations=[path], keep=True)
     (tmp_path / "q.csv").write_text("ID,norm\na1,1\na2,3\nb1,0.5\nb2,1\nc1,2\nc2,2\n")
-    evaluation = evaluate(scores, calibrations=[path], metadata=tmp_path / "q.csv")
+    evaluation = evaluate(scores, calibrations=[path], metadata=[tmp_path / "q.csv"], keep=True)
     # The lower norm of each pair is added: a1-a2 1, b1-b2 0.5, c1-c2 2, a1-b1 0.5, b1-c1 0.5, a1-c1 1.
     llr = np.add([4, 3, -3, 1, -2, -4], [1, 0.5, 2, 0.5, 0.5, 1])
     assert evaluation.systems[0].kept_scores().scores == pytest.approx(llr)
-    assert any("in 1 trials norm lies outside" in warning for warning in evaluation.warnings)
+    assert any("1 trials have a norm beyond" in warning for warning in evaluation.warnings)
 
 
 def test_calibrations_are_none_one_or_one_for_each(scores, calibration):
@@ -222,7 +222,7 @@ def test_a_known_list_is_recognised(scores, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--point", "0.01,2"], "P_target,C_miss,C_fa"),
+        (["--point", "0.01,2"], "P,CMISS,CFA"),
         (["--point", "high"], "found 'high'"),
         (["--point", "1.5"], "prior between 0 and 1"),
         (["--far", "1.5"], "between 0 and 1"),

@@ -194,7 +194,7 @@ def test_the_sentence_says_whether_the_interval_excludes_zero(low, high, words):
 def test_groups_of_all_systems_stand_side_by_side(scored, speakers, tmp_path):
     (tmp_path / "meta.csv").write_text("spk_id,gender\na,f\nb,f\nc,m\nd,m\n")
     options = {
-        "metadata": tmp_path / "meta.csv",
+        "metadata": [tmp_path / "meta.csv"],
         "columns": ["gender"],
         "speakers": speakers,
         "replicates": 20,
