@@ -57,10 +57,11 @@ def evaluate(
 ) -> None:
     """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
     from cmd_speaker.evaluation.evaluate import FARS, POINTS, Question, evaluate_scores
-    from cmd_speaker.report import as_text, check_page, write_report
+    from cmd_speaker.report import as_text, report_paths, write_report
 
     if report:
-        check_page(report)
+        given = (*scores, trials, speakers, *(metadata or ()), *(calibration or ()))
+        report_paths(report, [path for path in given if path])
     question = Question(
         trials=trials,
         speakers=speakers,

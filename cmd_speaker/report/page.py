@@ -13,7 +13,7 @@ from cmd_speaker.report.tables import Table
 # Whatever an id contains, the browser neither runs nor fetches anything.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 LONG = 24
-"""Words with more characters may be broken."""
+"""Texts with more characters may be broken."""
 
 
 def report_html(content: Content) -> str:
@@ -93,10 +93,10 @@ def _figure(figure: Figure, captions: count[int]) -> Markup:
 
 
 def _cell(name: str, text: str, **attributes: str) -> Markup:
-    """A number stays on one line, its interval perhaps on the next; long ids and paths may be broken anywhere."""
-    if max(map(len, text.split()), default=0) > LONG or len(text) > 2 * LONG:
-        return element(name, text, class_="long", **attributes)
+    """A number stays on one line, its interval perhaps on the next; long texts may be broken anywhere."""
     number, bracket, interval = text.partition(" [")
+    if max(len(number), len(interval)) > LONG:
+        return element(name, text, class_="long", **attributes)
     parts = [f"{number} ", element("br"), f"[{interval}"] if bracket else [text]
     return element(name, *parts, **attributes)
 

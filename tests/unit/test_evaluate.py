@@ -227,6 +227,7 @@ def test_a_known_list_is_recognised(scores, tmp_path, monkeypatch):
         (["--point", "1.5"], "prior between 0 and 1"),
         (["--far", "1.5"], "between 0 and 1"),
         (["--report", "page.json"], "PAGE.html"),
+        (["--report", "utt2spk.html", "--calibration", "utt2spk.json"], "would overwrite"),
         (["--by", "gender"], "--metadata"),
     ],
 )

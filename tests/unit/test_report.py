@@ -19,7 +19,7 @@ from cmd_speaker.evaluation.bootstrap import Difference, Interval
 from cmd_speaker.evaluation.evaluate import Question, evaluate_scores
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import OperatingPoint
-from cmd_speaker.report import as_text, check_page, write_report
+from cmd_speaker.report import as_text, report_paths, write_report
 from cmd_speaker.report.curves import det_points, histogram, reliability
 from cmd_speaker.report.markup import Markup, element, escaped
 from cmd_speaker.report.svg import STEPS, Axis, Plot, linear_axis
@@ -294,10 +294,13 @@ def test_the_terminal_shows_the_same(scored, speakers, tmp_path):
     assert "The EERs of two and one are equal" in text
 
 
-def test_a_page_is_named_html(tmp_path):
-    check_page(tmp_path / "a.html")
+def test_a_page_is_named_html_and_replaces_no_input(tmp_path):
+    page, calibration = tmp_path / "a.html", tmp_path / "a.json"
+    assert report_paths(page, [tmp_path / "b.json"]) == (page, calibration, tmp_path / "a.md")
     with pytest.raises(UsageError, match=r"expected PAGE.html, found .*a\.json"):
-        check_page(tmp_path / "a.json")
+        report_paths(calibration)
+    with pytest.raises(UsageError, match=r"would overwrite .*a\.json"):
+        report_paths(page, [tmp_path / "sub" / ".." / "a.json"])
 
 
 def test_elements_escape_what_is_not_markup():
