@@ -19,7 +19,7 @@ WORST = 10
 
 DET = (
     "A curve nearer to the lower left is better. Both axes are normal deviates: normally distributed scores give "
-    "straight lines."
+    "straight lines; a rate of zero is put on the edge."
 )
 HISTOGRAMS = "The less the two overlap, the better. Each class has the same area, however many trials it has."
 RELIABILITY = (

@@ -44,11 +44,11 @@ def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Fi
     """
     marked = [_marked(system, scores) for system, scores in zip(systems, ordered, strict=True)]
     rates = np.array([point[2:] for points in marked for point in points], dtype=float)
-    fewest = min(min(len(scores.targets), len(scores.nontargets)) for scores in ordered)
-    axes = [
-        _rate_axis(label, column, min(system.summary.eer for system in systems), fewest)
-        for label, column in (("false acceptance rate, %", rates[:, 0]), ("miss rate, %", rates[:, 1]))
-    ]
+    least, summary = min(system.summary.eer for system in systems), systems[0].summary
+    axes = (
+        _rate_axis("false acceptance rate, %", rates[:, 0], least, summary.nontargets),
+        _rate_axis("miss rate, %", rates[:, 1], least, summary.targets),
+    )
     plot = Plot(*axes)
     names = []
     for number, (system, scores) in enumerate(zip(systems, ordered, strict=True)):
@@ -187,9 +187,9 @@ def _thresholds(system: System) -> list[tuple[float, str, str]]:
     return found
 
 
-def _rate_axis(label: str, marked: np.ndarray, eer: float, fewest: int) -> Axis:
-    """An axis of normal deviates that holds the marked rates and more, as far as `fewest` trials can tell."""
-    lowest = max(min([*(marked[marked > 0] / 1.5), eer / 5]), 1 / fewest / 2)
+def _rate_axis(label: str, marked: np.ndarray, eer: float, trials: int) -> Axis:
+    """An axis of normal deviates that holds the marked rates and more, as far as so many trials can tell."""
+    lowest = max(min(marked.min() / 1.5, eer / 5), 1 / trials / 2)
     low = max([rate for rate in RATES if rate <= lowest], default=RATES[0])
     high = min([rate for rate in RATES if rate >= max(marked.max(), 0.4)], default=RATES[-1])
     shown = [rate for rate in RATES if low <= rate <= high]
