@@ -16,7 +16,7 @@ from cmd_speaker.report.svg import SHAPES, Axis, Plot, linear_axis, swatch
 from cmd_speaker.report.tables import NOTHING, Table, in_words, percent
 
 STYLES = 6
-"""Colours and dashes of the style sheet, `s1` to `s6`."""
+"""Colours, `s1` to `s6`, and dashes, `d1` to `d6`, of the style sheet."""
 RATES = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.98, 0.998)
 """Ticks of the DET curve."""
 TABLE_FARS = (1e-5, 1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -33,8 +33,8 @@ class Figure:
 
 
 def style_of(number: int) -> str:
-    """The class of a system's lines."""
-    return f"s{number % STYLES + 1}"
+    """The classes of a system's lines: 36 pairs of a colour and a dash."""
+    return f"s{number % STYLES + 1} d{(number + number // STYLES) % STYLES + 1}"
 
 
 def det_figure(systems: Sequence[System], ordered: Sequence[SortedScores]) -> Figure:
@@ -77,8 +77,10 @@ def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
     found = histogram(ordered)
     shares = [100 * counts / counts.sum() for counts in (found.targets, found.nontargets)]
     name = "log-likelihood ratio (natural)" if system.is_llr else "score"
+    thresholds = _thresholds(system)
+    places = [*found.edges, *(place for place, _, _ in thresholds)]
     plot = Plot(
-        linear_axis(name, found.edges[0], found.edges[-1]),
+        linear_axis(name, min(places), max(places)),
         linear_axis("share of the class's trials, %", 0, max(share.max() for share in shares)),
     )
     across = np.repeat(found.edges, 2)[1:-1]
@@ -86,7 +88,6 @@ def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
         plot.area(across, np.repeat(share, 2), style)
     for share, style in zip(shares, ("target", "nontarget"), strict=True):
         plot.line(across, np.repeat(share, 2), style)
-    thresholds = _thresholds(system)
     for number, (value, shape, _) in enumerate(thresholds):
         # At different heights, as thresholds can lie side by side.
         plot.upright(value, shape, "threshold", 1 - 0.07 * number)

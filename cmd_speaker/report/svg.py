@@ -51,7 +51,7 @@ def linear_axis(label: str, low: float, high: float) -> Axis:
     step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough * (1 - 1e-9))
     first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
     return Axis(
-        label, first * step, last * step, [(k * step, f"{k * step:.6g}") for k in range(first, last + 1)]
+        label, first * step, last * step, [(k * step, f"{k * step:.4g}") for k in range(first, last + 1)]
     )
 
 
@@ -114,7 +114,7 @@ class Plot:
         for value, text in self.x.ticks:
             left = float(self._left(value))
             lines.append(f"M{left:.2f} {TOP:g}V{bottom:g}")
-            if left - written > 6.5 * len(text) + 6:
+            if left - written > 7.5 * len(text) + 6:
                 texts.append(element("text", text, x=f"{left:.2f}", y=bottom + 18, text_anchor="middle"))
                 written = left
         written = HEIGHT * 2

@@ -21,6 +21,7 @@ from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.report import as_text, report_paths, write_report
 from cmd_speaker.report.curves import det_points, histogram, reliability
+from cmd_speaker.report.figures import style_of
 from cmd_speaker.report.markup import Markup, element, escaped
 from cmd_speaker.report.svg import STEPS, Axis, Plot, linear_axis
 from cmd_speaker.report.verdict import _comparison
@@ -369,6 +370,10 @@ def test_few_trials_keep_every_point_of_the_curve():
     far, miss_rate = det_points(SortedScores(np.array([0.9, 0.2, 0.6, 0.1]), np.array([1, 1, 0, 0], bool)))
     assert far.tolist() == [1, 0.5, 0.5, 0, 0]
     assert miss_rate.tolist() == [0, 0, 0.5, 0.5, 1]
+
+
+def test_no_two_systems_look_alike():
+    assert len({style_of(number) for number in range(36)}) == 36
 
 
 def test_the_histogram_counts_every_trial_once():
