@@ -89,6 +89,21 @@ def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
     return np.array(encoded, dtype=object)
 
 
+class WrittenIds:
+    """The ids of successive blocks in a file that is written; blocks that share a list share the work."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        self.ids: Sequence[str] = ()
+        self.encoded = np.empty(0, object)
+
+    def encode(self, ids: Sequence[str]) -> np.ndarray:
+        """As `encode_ids` does."""
+        if ids is not self.ids:
+            self.ids, self.encoded = ids, encode_ids(self.path, ids)
+        return self.encoded
+
+
 def join_columns(columns: Sequence[list[bytes]]) -> bytes:
     """The lines that have these columns, n cells each; separators and line ends are cells or parts of them."""
     width = len(columns)

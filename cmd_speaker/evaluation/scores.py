@@ -15,7 +15,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import encode_ids, join_columns, read_pieces
+from cmd_speaker.evaluation.lines import WrittenIds, join_columns, read_pieces
 from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields
 from cmd_speaker.files import write_atomically
 
@@ -88,7 +88,7 @@ def write_scores(path: str | Path, blocks: Iterable[Scores]) -> int:
     white space, for a score that is not finite, for blocks with and without labels, and where the file
     cannot be written.
     """
-    total, names = 0, _Names(path)
+    total, names = 0, WrittenIds(path)
     labelled: bool | None = None
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         for scores in blocks:
@@ -99,25 +99,11 @@ def write_scores(path: str | Path, blocks: Iterable[Scores]) -> int:
                 )  # fmt: skip
             labelled = scores.labels is not None
             _check_finite(path, scores)
-            encoded = names.of(scores.trials.ids)
+            encoded = names.encode(scores.trials.ids)
             for start in range(0, len(scores), BLOCK):
                 file.write(_score_lines(scores, encoded, slice(start, start + BLOCK)))
             total += len(scores)
     return total
-
-
-class _Names:
-    """Ids as bytes; blocks that share one table share the work."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-        self.ids: list[str] = []
-        self.encoded = np.empty(0, object)
-
-    def of(self, ids: list[str]) -> np.ndarray:
-        if ids is not self.ids:
-            self.ids, self.encoded = ids, encode_ids(self.path, ids)
-        return self.encoded
 
 
 def _from_fields(path: str | Path, pieces: Iterable[Fields]) -> Scores:

@@ -18,7 +18,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import encode_ids, join_columns
+from cmd_speaker.evaluation.lines import WrittenIds, join_columns
 from cmd_speaker.files import write_atomically
 
 BLOCK = 65536
@@ -119,21 +119,21 @@ def write_trials(path: str | Path, blocks: Iterable[Trials], form: str | None = 
     """
     if form is not None and form not in LABEL_CELLS:
         raise UsageError(f"unknown form of trial list: expected {', '.join(LABEL_CELLS)}, found {form}")
-    total, labelled = 0, None if form is None else True
+    total, names = 0, WrittenIds(path)
+    labelled = None if form is None else True
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         for trials in blocks:
             labelled = trials.labels is not None if labelled is None else labelled
             if labelled != (trials.labels is not None):
                 raise DataError(
-                    "trials without labels",
+                    "trials without labels" if form else "some trials have labels and some have none",
                     file=trials.path,
-                    expected="labelled trials",
-                    found="'enrol test'",
-                    fix="Give a labelled list, or leave out the form",
+                    expected=f"'{TRIAL_LIST.forms[form]}'" if form else "labels for all or none",
+                    fix="Give labelled trials",
                 )
-            names = encode_ids(path, trials.ids)
+            encoded = names.encode(trials.ids)
             for start in range(0, len(trials), BLOCK):
-                file.write(_trial_lines(trials, names, slice(start, start + BLOCK), form or "voxceleb"))
+                file.write(_trial_lines(trials, encoded, slice(start, start + BLOCK), form or "voxceleb"))
             total += len(trials)
     return total
 

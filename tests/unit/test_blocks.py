@@ -208,6 +208,17 @@ def test_a_bad_later_block_leaves_no_score_file(tmp_path):
         assert not list(tmp_path.iterdir())
 
 
+def test_a_bad_later_block_leaves_no_trial_list(tmp_path):
+    unlabelled = Trials(["a", "b"], np.array([0]), np.array([1]))
+    labelled = Trials(["a", "b"], np.array([0]), np.array([1]), np.array([True]))
+    for blocks in ([labelled, unlabelled], [unlabelled, labelled]):
+        with pytest.raises(DataError, match="some trials have labels and some have none"):
+            write_trials(tmp_path / "list.txt", blocks)
+    with pytest.raises(DataError, match=r"trials without labels .*'enrol test 1\|0'"):
+        write_trials(tmp_path / "list.txt", [labelled, unlabelled], "cnceleb")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a\n", " a", "a\0b", "a\udce9"])
 def test_an_id_that_is_not_one_word_is_not_written(tmp_path, name):
     trials = Trials(["b", name], np.array([0]), np.array([1]))

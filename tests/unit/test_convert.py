@@ -67,6 +67,10 @@ def test_what_makes_no_sense_is_refused(tmp_path):
         run(tmp_path / "list.txt", tmp_path / "out.txt", "--form", "htk")
     with pytest.raises(DataError, match="unknown kind of embeddings file"):
         run(tmp_path / "e.npz", tmp_path / "out.txt")
+    with pytest.raises(DataError, match="unknown kind of embeddings file"):
+        run(tmp_path / "list.txt", tmp_path / "out.npz")
+    with pytest.raises(UsageError, match="a name without"):
+        run(tmp_path / "list.txt", tmp_path / "out.txt.gz")
     with pytest.raises(DataError, match="trials without labels"):
         run(tmp_path / "list.txt", tmp_path / "out.txt", "--form", "kaldi")
     with pytest.raises(DataErrors, match="1 of 3 rows"):
