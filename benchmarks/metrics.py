@@ -115,27 +115,33 @@ def _measure(name: str, trials: int, seed: int) -> dict[str, Any]:
 
 def _child(name: str, trials: int, seed: int) -> dict[str, Any]:
     """Seconds, MiB above the start, and the metrics of one measurement."""
-    import numpy as np
-
-    labels = np.arange(trials) % 2 == 0
-    scores = np.random.default_rng(seed).standard_normal(trials, dtype=np.float32)
-    scores[labels] += np.float32(SEPARATION)
-    scores *= np.float32(0.15)
-    if name == "reference":
-        return {"values": _reference(scores, labels)}
     if name == BLOCKS:
-        del scores, labels
         call = partial(_blocks, trials, seed)
-    elif name in PEERS:
-        call = _speechbrain(scores, labels, PEERS[name])
     else:
-        call = partial(OURS[name], scores, labels)
+        scores, labels = _draw(trials, seed)
+        if name == "reference":
+            return {"values": _reference(scores, labels)}
+        call = (
+            _speechbrain(scores, labels, PEERS[name])
+            if name in PEERS
+            else partial(OURS[name], scores, labels)
+        )
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     values = call()
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"seconds": seconds, "mib": (peak - base) / 1024, "peak_mib": peak / 1024, "values": values}
+
+
+def _draw(trials: int, seed: int) -> tuple[Any, Any]:
+    import numpy as np
+
+    labels = np.arange(trials) % 2 == 0
+    scores = np.random.default_rng(seed).standard_normal(trials, dtype=np.float32)
+    scores[labels] += np.float32(SEPARATION)
+    scores *= np.float32(0.15)
+    return scores, labels
 
 
 def _rates(scores: Any, labels: Any) -> dict[str, float]:

@@ -60,7 +60,7 @@ class Metadata:
         """As `values`, float64 [n], NaN where not known; raises `DataErrors` for every value that is no number."""
         values = self.values(column, utterances, utt2spk)
         numbers = np.array([_number(value) for value in values], dtype=np.float64)
-        wrong = {values[k] for k in np.flatnonzero(~np.isfinite(numbers)).tolist()} - {None}
+        wrong = {values[k] for k in np.flatnonzero(~np.isfinite(numbers)).tolist()}
         errors = [
             DataError(
                 f"'{fields[column]}' in the column '{column}' is not a number", file=self.path, row=row,

@@ -95,11 +95,9 @@ class SortedScores:
         """
         for start in range(0, len(self.targets), BLOCK):
             part = self.targets[start : start + BLOCK]
-            first = np.flatnonzero(part[1:] != part[:-1]) + 1
-            if not start or part[0] != self.targets[start - 1]:
-                first = np.append(0, first)
-            if len(first):
-                yield first + start, self.nontargets.searchsorted(part[first])
+            # Where a block begins within a tie, a point is added that costs more than that of the tie.
+            first = np.flatnonzero(np.append(True, part[1:] != part[:-1]))
+            yield first + start, self.nontargets.searchsorted(part[first])
         yield np.array([len(self.targets)]), np.array([len(self.nontargets)])
 
     @cached_property

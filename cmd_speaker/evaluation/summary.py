@@ -17,6 +17,8 @@ FARS = (0.001, 0.01)
 """False acceptance rates at which the miss rate is reported unless others are asked for."""
 FEW_SPEAKERS = 40
 """Below this number an interval over speakers is itself uncertain."""
+FEW_FOR_CLLR = 100
+"""Below this number the interval of Cllr, which a few hard speakers decide, is known to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,17 @@ class Summary:
 
     @property
     def warning(self) -> str | None:
-        """What a reader of the interval must know."""
+        """What a reader of the intervals must know."""
+        few = []
         if self.speakers is not None and self.speakers < FEW_SPEAKERS:
-            return f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
-        return None
+            few.append(
+                f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
+            )
+        if self.speakers is not None and self.speakers < FEW_FOR_CLLR and self.cllr_interval is not None:
+            few.append(
+                f"with fewer than {FEW_FOR_CLLR} speakers the interval of Cllr covers about 90 %, not 95 %"
+            )
+        return "; ".join(few) or None
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"

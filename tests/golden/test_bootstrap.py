@@ -164,15 +164,22 @@ def test_errors_that_were_not_seen_may_still_occur():
     assert (result.eer.low, result.eer.high) == pytest.approx((0, 3 / 8), abs=1e-12)
     for found in (result.min_dcf[half], result.act_dcf[half]):
         assert (found.low, found.high) == pytest.approx((0, 3 / 8 + 3 / 12), abs=1e-12)
-    # With one target below the nontargets FRR is 1/8, and only false alarms have not been seen.
-    perfect[0] = -2
-    worse = Scores(trials, perfect)
-    result = interval(worse, utt2spk, replicates=50, points=[half])
-    drawn = replicated(worse, utt2spk, *draws(4, seed=1, replicates=50), points=[half])
-    plain = figure_interval(1 / 8, drawn[:, 1], 4, step=1 / 8)
-    found = result.min_dcf[half]
-    assert (found.low, found.high) == pytest.approx((plain.low, min(plain.high + 3 / 12, 1)), abs=1e-12)
-    assert found.high < 1
+    # At p = 0.01 a false alarm costs 99 / 12: more than to accept none.
+    rare = OperatingPoint(0.01)
+    assert interval(Scores(trials, perfect), utt2spk, points=[rare]).min_dcf[rare].high == 1
+    # With one target below the nontargets FRR is 1/8, and only false alarms have not been seen; with one nontarget
+    # above the targets it is the other way round. The best threshold lies where the Bayes threshold, 0, does.
+    for place, value, measured, unseen in ((0, -2, 1 / 8, 3 / 12), (-1, 2, 1 / 12, 3 / 8)):
+        values = perfect.copy()
+        values[place] = value
+        worse = Scores(trials, values)
+        result = interval(worse, utt2spk, replicates=50, points=[half], llr=True)
+        drawn = replicated(worse, utt2spk, *draws(4, seed=1, replicates=50), points=[half], llr=True)
+        for found, column, most in ((result.min_dcf[half], 1, 1), (result.act_dcf[half], 2, 2)):
+            plain = figure_interval(measured, drawn[:, column], 4, step=1 / 8)
+            expected = plain.low, min(plain.high + unseen, most)
+            assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+        assert result.act_dcf[half].high < 2
 
 
 def test_the_seed_decides_and_the_order_of_trials_does_not():

@@ -10,7 +10,7 @@ from cmd_speaker.evaluation.metadata import load_metadata
 from cmd_speaker.evaluation.metrics import SortedScores, eer
 from cmd_speaker.evaluation.scores import Scores, load_scores
 from cmd_speaker.evaluation.speakers import trial_speakers
-from cmd_speaker.evaluation.trials import all_pairs
+from cmd_speaker.evaluation.trials import Trials, all_pairs
 from cmd_speaker.evaluation.worst import worst_trials
 
 # Speakers a and b are f, c and d m. Targets 5, 6, 7, 1; nontargets 8, 2, 3, 4: between 4 and 5, FAR and FRR are
@@ -179,8 +179,11 @@ def test_worst_trials(scores):
     assert [len(side) for side in worst_trials(scores, 100)] == [4, 4]
 
 
-def test_tied_trials_stand_in_the_order_of_the_list(scores):
-    tied = Scores(scores.trials, np.zeros(8, dtype=np.float32))
-    targets, nontargets = worst_trials(tied, 3)
-    assert [trial.row for trial in targets] == [1, 2, 3]
-    assert [trial.row for trial in nontargets] == [5, 6, 7]
+def test_tied_trials_stand_in_the_order_of_the_list():
+    count = 400
+    places = np.arange(count, dtype=np.int32)
+    trials = Trials([str(k) for k in range(count + 1)], places, places + 1, places % 2 == 0)
+    targets, nontargets = worst_trials(Scores(trials, (places % 3).astype(np.float32)), 30)
+    # The lowest score, 0, is that of every third trial; of those, every second is a target. The highest is 2.
+    assert [int(trial.enrol) for trial in targets] == list(range(0, 180, 6))
+    assert [int(trial.enrol) for trial in nontargets] == list(range(5, 185, 6))

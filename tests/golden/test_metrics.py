@@ -294,3 +294,5 @@ def test_infinite_scores_are_the_highest_and_lowest():
     assert eer(scores, labels) == (0.5, np.inf)
     assert min_dcf(scores, labels, 0.5) == pytest.approx(0.5, abs=1e-12)
     assert det_curve(scores, labels)[1].tolist() == [1, 0.5, 0.5, 0]
+    # Half way between -inf and inf is nowhere: the threshold is the score past the crossing.
+    assert eer(np.array([np.inf, -np.inf]), np.array([1, 0])) == (0, np.inf)

@@ -108,6 +108,11 @@ def test_paired_differences_of_llrs():
 def test_few_speakers_are_warned_of():
     scores = scores_of()
     assert "only 15 speakers" in summarise(scores, UTT2SPK, replicates=20).warning
+    assert "Cllr" not in summarise(scores, UTT2SPK, replicates=20).warning
+    assert (
+        "the interval of Cllr covers about 90 %"
+        in summarise(scores, UTT2SPK, replicates=20, llr=scores.scores).warning
+    )
     assert summarise(scores).warning is None
 
 
