@@ -85,6 +85,7 @@ class TrialScorer:
             for trials in blocks:
                 if unusable is None and len(trials):
                     unusable = trials
+                # One thread compares, block after block: what an earlier block asked for is there.
                 waiting.append(comparing.submit(self._finish, self._begin(trials, computing)))
                 read.append(len(trials))
                 while sum(read) > self._budget.trials_ahead():

@@ -142,20 +142,6 @@ def test_a_small_budget_bounds_the_largest_array(monkeypatch):
     assert 2 * max(largest) <= LEAST_MEMORY / 4
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("512M", 2**29), ("1G", 2**30), ("1.5g", 3 * 2**29), ("2 GiB", 2**31), ("99999999", 99999999)],
-)
-def test_sizes_as_people_write_them(text, expected):
-    assert Budget.of(text).memory == expected
-
-
-@pytest.mark.parametrize("text", ["", "much", "-1G", "15M", "1X", "1,5G"])
-def test_other_sizes_are_refused(text):
-    with pytest.raises(UsageError, match="--memory takes a size of at least 16M"):
-        Budget.of(text)
-
-
 # --- what cannot be scored ---
 
 
