@@ -14,7 +14,7 @@ a trial is looked at, block by block, so that the check costs what the trials co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,12 +83,13 @@ class LeakageCheck:
                 if which[rows].any():
                     raise self._error(watched, rows[which[rows]], what)
             places = np.minimum(np.searchsorted(watched.hashes, hashes), len(watched.hashes) - 1)
-            suspects = rows[watched.hashes[places] == hashes].tolist()
-            equal = [row for row in suspects if _contains(watched.data.vectors, self.scored.vectors[row])]
-            if equal:
-                raise self._error(watched, equal, "has the same embedding as one of the {}")
+            suspects = rows[watched.hashes[places] == hashes]
+            vectors = watched.data.vectors
+            for row in suspects.tolist():
+                if (vectors == self.scored.vectors[row]).all(axis=1).any():
+                    raise self._error(watched, np.array([row]), "has the same embedding as one of the {}")
 
-    def _error(self, watched: _Watched, rows: Sequence[int] | np.ndarray, what: str) -> DataError:
+    def _error(self, watched: _Watched, rows: np.ndarray, what: str) -> DataError:
         name = self.scored.ids[rows[0]]
         speaker = f" ('{self._speakers[name]}')" if what.startswith("is of") else ""
         return DataError(
@@ -106,10 +107,6 @@ def row_hashes(vectors: np.ndarray) -> np.ndarray:
         for start in range(0, len(bits), 4096):
             hashes[start : start + 4096] = bits[start : start + 4096].astype(np.uint64) @ weights
     return hashes
-
-
-def _contains(vectors: np.ndarray, row: np.ndarray) -> bool:
-    return bool((vectors == row).all(axis=1).any())
 
 
 def _same_file(a: Path | None, b: Path | None) -> bool:

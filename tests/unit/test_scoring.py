@@ -279,6 +279,8 @@ def test_all_pairs_need_every_speaker_and_no_models():
     assert next(scorer.score_all_pairs()).labels is None
     with pytest.raises(DataError, match=r"no speaker of 'u1' .*39 of 40"):
         list(scorer.score_all_pairs({"u0": "s"}))
+    with pytest.raises(DataError, match="there are no pairs"):
+        list(TrialScorer(made(1, 1)).score_all_pairs())
     with pytest.raises(UsageError, match="--enrol-map"):
         list(TrialScorer(FEW, enrolled=MODELS).score_all_pairs())
 
