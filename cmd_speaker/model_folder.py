@@ -140,7 +140,7 @@ def _read_description(path: Path) -> dict[str, Any]:
             raise DataError(
                 f"unknown {key}", file=path, expected=value, found=description[key], fix="Upgrade cmd-speaker"
             )
-    return description
+    return description | {"checksum": stored}
 
 
 def _run_self_test(encoder: SpeakerEncoder, expected: list[float], path: Path) -> None:

@@ -25,7 +25,9 @@ def convert(
     from cmd_speaker.evaluation.trials import read_trials, write_trials
     from cmd_speaker.progress import track
 
-    if source.suffix.lower() not in EXTENSIONS:
+    if out.suffix.lower() == ".gz":
+        raise UsageError(f"OUT is written uncompressed: expected a name without .gz, found {out}")
+    if not {source.suffix.lower(), out.suffix.lower()} & set(EXTENSIONS):
         count = write_trials(out, track(read_trials(source), "Converting"), form)
         print(f"{out}: {count} trials", file=sys.stderr)
         return

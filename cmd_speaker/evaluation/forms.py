@@ -42,6 +42,11 @@ class Fields:
     labels: np.ndarray | None = None
     scores: np.ndarray | None = None
 
+    def content(self) -> list[object]:
+        """What the lines say, in a form that can be compared."""
+        arrays = (self.labels, self.scores)
+        return [self.enrol, self.test, *(None if array is None else array.tolist() for array in arrays)]
+
     def blocks(self, size: int) -> Iterator[Fields]:
         """The same lines, at most `size` at a time."""
         for start in range(0, len(self.rows), size):
@@ -121,22 +126,23 @@ def read_fields(path: str | Path, kind: FileKind, block: int) -> Iterator[Fields
 
 def _recognise(piece: Piece, kind: FileKind) -> str | None:
     """The form that every line has, or else that of most; None where no line has any."""
-    parsed = {form: _parse(piece, form) for form in kind.forms.values()}
-    fitting = [form for form, fields in parsed.items() if fields is not None and len(fields.rows)]
-    if len(fitting) > 1:
-        row, fields = next(piece.lines())
+    forms = kind.forms.values()
+    fitting = {form: fields for form in forms if (fields := _parse(piece, form)) and len(fields.rows)}
+    readings = [fields.content() for fields in fitting.values()]
+    if any(reading != readings[0] for reading in readings):
+        row, line = next(piece.lines())
         raise DataError(
             f"the {kind.name} can be read in two ways",
             file=piece.path,
             row=row,
             expected=" or ".join(f"'{form}'" for form in fitting),
-            found=f"'{b' '.join(fields).decode()}', which is both",
+            found=f"'{b' '.join(line).decode()}'",
             fix=kind.way_out,
         )
     if fitting:
-        return fitting[0]
+        return next(iter(fitting))
     lines = [fields for _, fields in piece.lines()]
-    counts = {form: sum(_fits(fields, form) for fields in lines) for form in parsed}
+    counts = {form: sum(_fits(fields, form) for fields in lines) for form in forms}
     most = max(counts, key=counts.__getitem__)
     return most if counts[most] else None
 

@@ -72,11 +72,10 @@ def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
     """The ids as bytes, [n]; raises `DataError` for one that would not be a single field in the file `path`."""
     try:
         encoded = [name.encode() for name in ids]
-        together, bad = b" ".join(encoded), None
-        if (
-            together.split() != encoded or b"\0" in together
-        ):  # all at once: one by one takes as long as scoring
-            bad = next(k for k, text in enumerate(encoded) if text.split() != [text] or b"\0" in text)
+        joined = b" ".join(encoded)
+        bad = None
+        if b"\0" in joined or joined.split() != encoded:
+            bad = next(k for k, text in enumerate(encoded) if b"\0" in text or text.split() != [text])
     except UnicodeEncodeError as error:
         bad = list(ids).index(error.object)
     if bad is not None:
@@ -90,12 +89,27 @@ def encode_ids(path: str | Path, ids: Sequence[str]) -> np.ndarray:
     return np.array(encoded, dtype=object)
 
 
+class WrittenIds:
+    """The ids of successive blocks in a file that is written; blocks that share a list share the work."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        self.ids: Sequence[str] = ()
+        self.encoded = np.empty(0, object)
+
+    def encode(self, ids: Sequence[str]) -> np.ndarray:
+        """As `encode_ids` does."""
+        if ids is not self.ids:
+            self.ids, self.encoded = ids, encode_ids(self.path, ids)
+        return self.encoded
+
+
 def join_columns(columns: Sequence[list[bytes]]) -> bytes:
-    """The lines that have these columns, n entries each."""
+    """The lines that have these columns, n cells each; separators and line ends are cells or parts of them."""
     width = len(columns)
-    cells = ([b"", b" "] * (width - 1) + [b"", b"\n"]) * len(columns[0])
+    cells = [b""] * (width * len(columns[0]))
     for k, column in enumerate(columns):
-        cells[2 * k :: 2 * width] = column
+        cells[k::width] = column
     return b"".join(cells)
 
 

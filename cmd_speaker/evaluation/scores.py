@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.forms import FileKind, read_fields
-from cmd_speaker.evaluation.lines import encode_ids, join_columns, read_pieces
-from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields, join_trials
+from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
+from cmd_speaker.evaluation.lines import WrittenIds, join_columns, read_pieces
+from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields
 from cmd_speaker.files import write_atomically
 
 SCORE_FILE = FileKind(
@@ -63,8 +63,7 @@ def read_scores(path: str | Path, block: int = BLOCK) -> Iterator[Scores]:
     wrong rows at the end of the file, with their number.
     """
     for fields in read_fields(path, SCORE_FILE, block):
-        assert fields.scores is not None
-        yield Scores(from_fields(path, fields), fields.scores)
+        yield _from_fields(path, [fields])
 
 
 def load_scores(path: str | Path) -> Scores:
@@ -74,8 +73,7 @@ def load_scores(path: str | Path) -> Scores:
     `DataErrors` with the rows whose number of fields is not that of the file, whose score is not a finite
     number or whose label is unknown.
     """
-    blocks = list(read_scores(path))
-    return Scores(join_trials([block.trials for block in blocks]), np.concatenate([b.scores for b in blocks]))
+    return _from_fields(path, read_fields(path, SCORE_FILE, BLOCK))
 
 
 def save_scores(path: str | Path, scores: Scores) -> None:
@@ -90,7 +88,7 @@ def write_scores(path: str | Path, blocks: Iterable[Scores]) -> int:
     white space, for a score that is not finite, for blocks with and without labels, and where the file
     cannot be written.
     """
-    total, names = 0, _Names(path)
+    total, names = 0, WrittenIds(path)
     labelled: bool | None = None
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         for scores in blocks:
@@ -101,38 +99,36 @@ def write_scores(path: str | Path, blocks: Iterable[Scores]) -> int:
                 )  # fmt: skip
             labelled = scores.labels is not None
             _check_finite(path, scores)
-            encoded = names.of(scores.trials.ids)
+            encoded = names.encode(scores.trials.ids)
             for start in range(0, len(scores), BLOCK):
                 file.write(_score_lines(scores, encoded, slice(start, start + BLOCK)))
             total += len(scores)
     return total
 
 
-class _Names:
-    """Ids as bytes; blocks that share one table share the work."""
+def _from_fields(path: str | Path, pieces: Iterable[Fields]) -> Scores:
+    scores: list[np.ndarray] = []
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
-        self.ids: list[str] = []
-        self.encoded = np.empty(0, object)
+    def without_scores() -> Iterator[Fields]:
+        for fields in pieces:
+            assert fields.scores is not None
+            scores.append(fields.scores)
+            yield fields
 
-    def of(self, ids: list[str]) -> np.ndarray:
-        if ids is not self.ids:
-            self.ids, self.encoded = ids, encode_ids(self.path, ids)
-        return self.encoded
+    trials = from_fields(path, without_scores())
+    return Scores(trials, np.concatenate(scores))
 
 
 def _score_lines(scores: Scores, names: np.ndarray, block: slice) -> bytes:
-    values = scores.scores[block]
-    columns = [
-        names[scores.trials.enrol[block]].tolist(),
-        names[scores.trials.test[block]].tolist(),
-        # One format for all: half the time of one format each.
-        (b"%.9g " * len(values) % tuple(values.tolist())).split(),
-    ]
-    if scores.labels is not None:
-        columns.append(np.array([b"0", b"1"], dtype=object)[scores.labels[block].astype(int)].tolist())
-    return join_columns(columns)
+    trials, values = scores.trials, scores.scores[block]
+    enrol, test = names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()
+    # One format for all: half the time of one format each.
+    cells = (b" %.9g\0" * len(values) % tuple(values.tolist())).split(b"\0")[:-1]
+    if trials.labels is None:
+        ends = [b"\n"] * len(values)
+    else:
+        ends = np.array([b" 0\n", b" 1\n"], dtype=object)[trials.labels[block].astype(int)].tolist()
+    return join_columns([enrol, [b" "] * len(values), test, cells, ends])
 
 
 def _check_finite(path: str | Path, scores: Scores) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import encode_ids, join_columns
+from cmd_speaker.evaluation.lines import WrittenIds, join_columns
 from cmd_speaker.files import write_atomically
 
 BLOCK = 65536
@@ -33,7 +33,11 @@ TRIAL_LIST = FileKind(
     },
     "Rename the utterances called 0, 1, target or nontarget",
 )
-LABEL_WORDS = {"voxceleb": (b"0", b"1"), "kaldi": (b"nontarget", b"target"), "cnceleb": (b"0", b"1")}
+LABEL_CELLS = {
+    "voxceleb": (b"0 ", b"1 "),
+    "kaldi": (b" nontarget\n", b" target\n"),
+    "cnceleb": (b" 0\n", b" 1\n"),
+}
 """The forms with labels, and what they write for a nontarget and a target trial."""
 
 
@@ -89,7 +93,7 @@ def read_trials(path: str | Path, block: int = BLOCK) -> Iterator[Trials]:
     wrong rows at the end of the file, with their number.
     """
     for fields in read_fields(path, TRIAL_LIST, block):
-        yield from_fields(path, fields)
+        yield from_fields(path, [fields])
 
 
 def load_trials(path: str | Path) -> Trials:
@@ -98,27 +102,7 @@ def load_trials(path: str | Path) -> Trials:
     Raises `DataError` for a missing, unreadable or empty file or one that can be read in two ways, and
     `DataErrors` with the rows that have another number of fields, another label or another form than the file.
     """
-    return join_trials(list(read_trials(path)))
-
-
-def join_trials(blocks: Sequence[Trials]) -> Trials:
-    """Blocks that follow each other in one file, as one list of trials; there must be one at least."""
-    table: defaultdict[str, int] = defaultdict(count().__next__)
-    enrol, test = [], []
-    for block in blocks:
-        numbers = np.fromiter(map(table.__getitem__, block.ids), np.int32, len(block.ids))
-        enrol.append(numbers[block.enrol])
-        test.append(numbers[block.test])
-    labels = [block.labels for block in blocks if block.labels is not None]
-    rows = np.concatenate([block.rows for block in blocks if block.rows is not None])
-    return Trials(
-        list(table),
-        np.concatenate(enrol),
-        np.concatenate(test),
-        np.concatenate(labels) if labels else None,
-        blocks[0].path,
-        None if rows[-1] == len(rows) else rows,
-    )
+    return from_fields(path, read_fields(path, TRIAL_LIST, BLOCK))
 
 
 def save_trials(path: str | Path, trials: Trials, form: str | None = None) -> None:
@@ -129,37 +113,40 @@ def save_trials(path: str | Path, trials: Trials, form: str | None = None) -> No
 def write_trials(path: str | Path, blocks: Iterable[Trials], form: str | None = None) -> int:
     """Write a trial list block by block and return the number of trials; either all of it appears or nothing.
 
-    `form` is a key of `LABEL_WORDS`; without it, trials are written in VoxCeleb's form, or as `enrol test` if they
+    `form` is a key of `LABEL_CELLS`; without it, trials are written in VoxCeleb's form, or as `enrol test` if they
     have no labels. Raises `UsageError` for another form; `DataError` for trials without labels where a form
     needs them or others have them, for an id that contains white space, and where the file cannot be written.
     """
-    if form is not None and form not in LABEL_WORDS:
-        raise UsageError(f"unknown form of trial list: expected {', '.join(LABEL_WORDS)}, found {form}")
-    total, labelled = 0, None if form is None else True
+    if form is not None and form not in LABEL_CELLS:
+        raise UsageError(f"unknown form of trial list: expected {', '.join(LABEL_CELLS)}, found {form}")
+    total, names = 0, WrittenIds(path)
+    labelled = None if form is None else True
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         for trials in blocks:
             labelled = trials.labels is not None if labelled is None else labelled
             if labelled != (trials.labels is not None):
                 raise DataError(
-                    "trials without labels",
+                    "trials without labels" if form else "some trials have labels and some have none",
                     file=trials.path,
-                    expected="labelled trials",
-                    found="'enrol test'",
-                    fix="Give a labelled list, or leave out the form",
+                    expected=f"'{TRIAL_LIST.forms[form]}'" if form else "labels for all or none",
+                    fix="Give labelled trials",
                 )
-            names = encode_ids(path, trials.ids)
+            encoded = names.encode(trials.ids)
             for start in range(0, len(trials), BLOCK):
-                file.write(_trial_lines(trials, names, slice(start, start + BLOCK), form or "voxceleb"))
+                file.write(_trial_lines(trials, encoded, slice(start, start + BLOCK), form or "voxceleb"))
             total += len(trials)
     return total
 
 
 def _trial_lines(trials: Trials, names: np.ndarray, block: slice, form: str) -> bytes:
-    columns = [names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()]
-    if trials.labels is not None:
-        words = np.array(LABEL_WORDS[form], dtype=object)
-        columns.insert(0 if form == "voxceleb" else 2, words[trials.labels[block].astype(int)].tolist())
-    return join_columns(columns)
+    enrol, test = names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()
+    spaces, ends = [b" "] * len(enrol), [b"\n"] * len(enrol)
+    if trials.labels is None:
+        return join_columns([enrol, spaces, test, ends])
+    labels = np.array(LABEL_CELLS[form], dtype=object)[trials.labels[block].astype(int)].tolist()
+    if form == "voxceleb":
+        return join_columns([labels, enrol, spaces, test, ends])
+    return join_columns([enrol, spaces, test, labels])
 
 
 def all_pairs(ids: Sequence[str], speakers: Sequence[str]) -> Trials:
@@ -182,9 +169,22 @@ def all_pairs(ids: Sequence[str], speakers: Sequence[str]) -> Trials:
     return Trials(list(ids), enrol, test, codes[enrol] == codes[test])
 
 
-def from_fields(path: str | Path, fields: Fields) -> Trials:
-    """The trials in some lines of a file; ids are numbered in order of appearance."""
+def from_fields(path: str | Path, pieces: Iterable[Fields]) -> Trials:
+    """The trials in successive lines of a file, with one table of ids in order of appearance."""
     table: defaultdict[bytes, int] = defaultdict(count().__next__)
-    enrol = np.fromiter(map(table.__getitem__, fields.enrol), np.int32, len(fields.enrol))
-    test = np.fromiter(map(table.__getitem__, fields.test), np.int32, len(fields.test))
-    return Trials([name.decode() for name in table], enrol, test, fields.labels, Path(path), fields.rows)
+    enrol, test, labels, rows = [], [], [], []
+    for fields in pieces:
+        enrol.append(np.fromiter(map(table.__getitem__, fields.enrol), np.int32, len(fields.enrol)))
+        test.append(np.fromiter(map(table.__getitem__, fields.test), np.int32, len(fields.test)))
+        rows.append(fields.rows)
+        if fields.labels is not None:
+            labels.append(fields.labels)
+    places = np.concatenate(rows)
+    return Trials(
+        [name.decode() for name in table],
+        np.concatenate(enrol),
+        np.concatenate(test),
+        np.concatenate(labels) if labels else None,
+        Path(path),
+        None if places[-1] == len(places) else places,
+    )

@@ -9,9 +9,8 @@ from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import forms, lines
 from cmd_speaker.evaluation.scores import Scores, load_scores, read_scores, save_scores, write_scores
 from cmd_speaker.evaluation.trials import (
-    LABEL_WORDS,
+    LABEL_CELLS,
     Trials,
-    join_trials,
     load_trials,
     read_trials,
     save_trials,
@@ -64,7 +63,6 @@ def test_borders_of_blocks_and_pieces_change_nothing(tmp_path, monkeypatch, bloc
     blocks = list(read_trials(path, block))
     assert max(map(len, blocks)) <= block
     assert [row for trials in blocks for row in rows_of(trials)] == rows_of(whole)
-    assert rows_of(join_trials(blocks)) == rows_of(whole)
     assert all(set(trials.ids) == {name for row in rows_of(trials) for name in row[:2]} for trials in blocks)
 
 
@@ -143,7 +141,7 @@ def test_a_damaged_compressed_list_is_refused(tmp_path, damage):
 
 
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("form", [None, *LABEL_WORDS])
+@pytest.mark.parametrize("form", [None, *LABEL_CELLS])
 def test_random_trials_come_back(tmp_path, monkeypatch, form, seed):
     rng = np.random.default_rng([seed, 5])
     trials = random_trials(rng, int(rng.integers(1, 200)), labelled=form is not None or seed % 2 == 0)
@@ -208,6 +206,17 @@ def test_a_bad_later_block_leaves_no_score_file(tmp_path):
         with pytest.raises(DataError, match=words):
             write_scores(tmp_path / "scores.txt", [good, bad])
         assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_later_block_leaves_no_trial_list(tmp_path):
+    unlabelled = Trials(["a", "b"], np.array([0]), np.array([1]))
+    labelled = Trials(["a", "b"], np.array([0]), np.array([1]), np.array([True]))
+    for blocks in ([labelled, unlabelled], [unlabelled, labelled]):
+        with pytest.raises(DataError, match="some trials have labels and some have none"):
+            write_trials(tmp_path / "list.txt", blocks)
+    with pytest.raises(DataError, match=r"trials without labels .*'enrol test 1\|0'"):
+        write_trials(tmp_path / "list.txt", [labelled, unlabelled], "cnceleb")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", " a", "a\0b", "a\udce9"])

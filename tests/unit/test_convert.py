@@ -10,7 +10,7 @@ from cmd_speaker.cli.app import app
 from cmd_speaker.cli.convert import convert  # noqa: F401
 from cmd_speaker.embeddings import EXTENSIONS, Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors, UsageError
-from cmd_speaker.evaluation.trials import LABEL_WORDS, load_trials
+from cmd_speaker.evaluation.trials import LABEL_CELLS, load_trials
 
 LISTS = {
     "voxceleb": "1 a b\n0 a c\n",
@@ -41,7 +41,7 @@ def test_embeddings(tmp_path, source, out):
     assert loaded.model == ("0f3a" if {source, out} <= keeps else None)
 
 
-@pytest.mark.parametrize(("source", "form"), itertools.product(LISTS, LABEL_WORDS))
+@pytest.mark.parametrize(("source", "form"), itertools.product(LISTS, LABEL_CELLS))
 def test_trial_lists(tmp_path, source, form):
     (tmp_path / "list.txt").write_text(LISTS[source])
     assert "2 trials" in run(tmp_path / "list.txt", tmp_path / "out.txt", "--form", form).stderr
@@ -67,6 +67,10 @@ def test_what_makes_no_sense_is_refused(tmp_path):
         run(tmp_path / "list.txt", tmp_path / "out.txt", "--form", "htk")
     with pytest.raises(DataError, match="unknown kind of embeddings file"):
         run(tmp_path / "e.npz", tmp_path / "out.txt")
+    with pytest.raises(DataError, match="unknown kind of embeddings file"):
+        run(tmp_path / "list.txt", tmp_path / "out.npz")
+    with pytest.raises(UsageError, match="a name without"):
+        run(tmp_path / "list.txt", tmp_path / "out.txt.gz")
     with pytest.raises(DataError, match="trials without labels"):
         run(tmp_path / "list.txt", tmp_path / "out.txt", "--form", "kaldi")
     with pytest.raises(DataErrors, match="1 of 3 rows"):

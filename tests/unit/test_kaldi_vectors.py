@@ -48,7 +48,8 @@ def test_saved_embeddings_come_back(path):
 
 
 def test_kaldiio_reads_what_is_written(path, monkeypatch):
-    save_embeddings(path, Embeddings(IDS, VECTORS))
+    monkeypatch.chdir(path.parent)
+    save_embeddings(path.name, Embeddings(IDS, VECTORS))
     monkeypatch.chdir("/")
     read = kaldiio.load_scp_sequential(str(path)) if path.suffix == ".scp" else kaldiio.load_ark(str(path))
     found = dict(read)

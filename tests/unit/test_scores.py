@@ -74,6 +74,8 @@ def test_scores_that_are_all_0_or_1_need_a_trial_list(tmp_path):
     ) as caught:
         load_scores(path)
     assert (caught.value.file, caught.value.row) == (path, 1)
+    same_in_both = load_scores(write(tmp_path, "a b 1 1\na c 0 0\n"))
+    assert same_in_both.scores.tolist() == same_in_both.labels.tolist() == [1, 0]
     trials = load_trials(write(tmp_path, "1 a b\n0 a c\n", "trials.txt"))
     assert attach_labels(load_scores(write(tmp_path, "a b 0\na c 1\n")), trials)[0].scores.tolist() == [0, 1]
 
