@@ -15,83 +15,71 @@ from cmd_speaker.errors import DataErrors, UsageError
 BACKEND, ENROLMENT, CALIBRATION, OUTPUT = "Back-end", "Enrolment", "Calibration", "Output and memory"
 
 
+def _option(group: str, text: str) -> typer.models.OptionInfo:
+    return typer.Option(help=text, rich_help_panel=group)
+
+
+MeanFrom = Annotated[Path | None, _option(BACKEND, "EMBEDDINGS whose mean is subtracted: training data.")]
+PldaFrom = Annotated[Path | None, _option(BACKEND, "EMBEDDINGS to train PLDA on, instead of the cosine.")]
+PldaSpeakers = Annotated[Path | None, _option(BACKEND, "Their speakers: manifest or utt2spk.")]
+PldaRank = Annotated[int | None, _option(BACKEND, "Dimensions of PLDA's space of speakers; 100.")]
+Cohort = Annotated[Path | None, _option(BACKEND, "EMBEDDINGS of strangers, for --norm.")]
+CohortSpeakers = Annotated[
+    Path | None, _option(BACKEND, "Their speakers: one cohort entry a speaker, the mean.")
+]
+Norm = Annotated[str | None, _option(BACKEND, "none, z, t, s or as; with a cohort: as.")]
+Top = Annotated[int | None, _option(BACKEND, "Highest cohort scores that AS-norm takes; 300.")]
+EnrolMap = Annotated[Path | None, _option(ENROLMENT, "`model utterance ...`; trials then name models.")]
+Enrol = Annotated[
+    str | None, _option(ENROLMENT, "average of a model's embeddings; mean (score) or best of their scores.")
+]
+Speakers = Annotated[
+    Path | None,
+    typer.Option(
+        help="Manifest or utt2spk: labels all pairs; checks that no cohort speaker is in the trials."
+    ),
+]
+Calibration = Annotated[
+    Path | None, _option(CALIBRATION, "From `calibrate`: writes log-likelihood ratios instead of scores.")
+]
+Metadata = Annotated[
+    list[Path] | None, _option(CALIBRATION, "CSV with its quality measures, by ID. Repeatable.")
+]
+SaveBackend = Annotated[
+    Path | None, _option(OUTPUT, "Folder to keep the back-end in, for `calibrate --backend`.")
+]
+Qualities = Annotated[Path | None, _option(OUTPUT, "CSV to write: norm and cohort mean of each utterance.")]
+Memory = Annotated[str, _option(OUTPUT, "Working memory besides the embeddings: 512M, 2G.")]
+
+
 @app.command()
 def score(
-    embeddings: Annotated[Path, typer.Argument(help="EMBEDDINGS: .npz, .safetensors or .scp.")],
-    trials: Annotated[
-        Path | None, typer.Argument(help="Trial list: `1 enrol test` or `enrol test target`.")
-    ] = None,
+    embeddings: Annotated[Path, typer.Argument(help="EMBEDDINGS: .npz, .safetensors, .scp or .ark.")],
+    trials: Annotated[Path | None, typer.Argument(help="Trial list of VoxCeleb, Kaldi or CN-Celeb.")] = None,
     *,
-    out: Annotated[Path, typer.Option(help="SCORES to write: `enrol test score [label]`.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="SCORES to write: `enrol test score`, then the label where the trials have one."),
+    ],
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="Score every pair of the embeddings instead of a list.")
     ] = False,
-    mean_from: Annotated[
-        Path | None,
-        typer.Option(help="EMBEDDINGS whose mean is subtracted: training data.", rich_help_panel=BACKEND),
-    ] = None,
-    plda_from: Annotated[
-        Path | None,
-        typer.Option(help="EMBEDDINGS to train PLDA on, instead of the cosine.", rich_help_panel=BACKEND),
-    ] = None,
-    plda_speakers: Annotated[
-        Path | None, typer.Option(help="Their speakers: manifest or utt2spk.", rich_help_panel=BACKEND)
-    ] = None,
-    plda_rank: Annotated[
-        int | None, typer.Option(help="Dimensions of PLDA's speaker space; 100.", rich_help_panel=BACKEND)
-    ] = None,
-    cohort: Annotated[
-        Path | None, typer.Option(help="EMBEDDINGS of strangers, for --norm.", rich_help_panel=BACKEND)
-    ] = None,
-    cohort_speakers: Annotated[
-        Path | None,
-        typer.Option(help="Their speakers: one cohort entry a speaker, the mean.", rich_help_panel=BACKEND),
-    ] = None,
-    norm: Annotated[
-        str | None, typer.Option(help="none, z, t, s or as; as with a cohort.", rich_help_panel=BACKEND)
-    ] = None,
-    top: Annotated[
-        int | None,
-        typer.Option(help="Highest cohort scores that AS-norm takes; 300.", rich_help_panel=BACKEND),
-    ] = None,
-    enrol_map: Annotated[
-        Path | None,
-        typer.Option(help="Models: `model utterance ...`; trials name models.", rich_help_panel=ENROLMENT),
-    ] = None,
-    enrol: Annotated[
-        str | None,
-        typer.Option(
-            help="A model's embeddings: average; their scores: score (mean), best.", rich_help_panel=ENROLMENT
-        ),
-    ] = None,
-    speakers: Annotated[
-        Path | None,
-        typer.Option(
-            help="Manifest or utt2spk: labels of all pairs; no cohort speaker may be in the trials."
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="From `calibrate`: writes log-likelihood ratios instead of scores.",
-            rich_help_panel=CALIBRATION,
-        ),
-    ] = None,
-    metadata: Annotated[
-        list[Path] | None,
-        typer.Option(help="CSV with its quality measures, by ID. Repeatable.", rich_help_panel=CALIBRATION),
-    ] = None,
-    save_backend: Annotated[
-        Path | None,
-        typer.Option(help="Folder to keep the back-end in, for `calibrate --into`.", rich_help_panel=OUTPUT),
-    ] = None,
-    qualities: Annotated[
-        Path | None,
-        typer.Option(help="CSV to write: norm and cohort mean of each utterance.", rich_help_panel=OUTPUT),
-    ] = None,
-    memory: Annotated[
-        str, typer.Option(help="Working memory besides the embeddings: 512M, 2G.", rich_help_panel=OUTPUT)
-    ] = "1G",
+    mean_from: MeanFrom = None,
+    plda_from: PldaFrom = None,
+    plda_speakers: PldaSpeakers = None,
+    plda_rank: PldaRank = None,
+    cohort: Cohort = None,
+    cohort_speakers: CohortSpeakers = None,
+    norm: Norm = None,
+    top: Top = None,
+    enrol_map: EnrolMap = None,
+    enrol: Enrol = None,
+    speakers: Speakers = None,
+    calibration: Calibration = None,
+    metadata: Metadata = None,
+    save_backend: SaveBackend = None,
+    qualities: Qualities = None,
+    memory: Memory = "1G",
 ) -> None:
     """Score trials, by default by the cosine of their embeddings; trials that cannot be scored are listed."""
     from cmd_speaker.evaluation.calibrating import Calibrator

@@ -14,8 +14,9 @@ a trial is looked at, block by block, so that the check costs what the trials co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,14 +28,24 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 FIX = "Take a training set that shares nothing with the trials"
 
 
+class _Watched(NamedTuple):
+    """Data that the trials must not use: which scored rows share an id or a speaker with it, bool [N], and the
+    sorted hashes of its own rows."""
+
+    role: str
+    data: Embeddings
+    same_id: np.ndarray
+    same_speaker: np.ndarray
+    hashes: np.ndarray
+
+
 class LeakageCheck:
     """Watches which rows of `scored` the trials use; `speakers` maps its utterances, and others, to speakers."""
 
     def __init__(self, scored: Embeddings, speakers: Mapping[str, str] | None = None) -> None:
         self.scored = scored
         self._speakers = speakers or {}
-        self._index: Mapping[str, int] | None = None
-        self._data: list[tuple[str, Embeddings, np.ndarray, np.ndarray, np.ndarray]] = []
+        self._watched: list[_Watched] = []
 
     def add(self, role: str, data: Embeddings, speakers: Mapping[str, str] | None = None) -> None:
         """Watch for `data`, called `role` in errors; `speakers` are those of its utterances.
@@ -46,37 +57,43 @@ class LeakageCheck:
                 f"the {role} would be taken from the embeddings that are scored", file=data.path,
                 expected="another file", found="the same", fix=FIX,
             )  # fmt: skip
-        shared = np.zeros(len(self.scored), dtype=bool)
         ids = set(data.ids)
-        shared[[row for row, name in enumerate(self.scored.ids) if name in ids]] = True
         known = {**self._speakers, **(speakers or {})}
         theirs = {known[name] for name in data.ids if name in known}
-        same_speaker = np.zeros(len(self.scored), dtype=bool)
-        if theirs and self._speakers:
-            ours = self._speakers
-            same_speaker[[row for row, name in enumerate(self.scored.ids) if ours.get(name) in theirs]] = True
-        self._data.append((role, data, shared, same_speaker, np.sort(row_hashes(data.vectors))))
+        self._watched.append(
+            _Watched(
+                role,
+                data,
+                np.fromiter((name in ids for name in self.scored.ids), bool, len(self.scored)),
+                np.fromiter((self._speakers.get(name) in theirs for name in self.scored.ids), bool),
+                np.sort(row_hashes(data.vectors)),
+            )
+        )
 
     def check(self, rows: np.ndarray) -> None:
         """Raise `DataError` where one of the `rows` of the scored embeddings, which trials use, is watched for."""
-        if not self._data:
+        if not self._watched:
             return
         hashes = row_hashes(self.scored.vectors[rows])
-        for role, data, shared, same_speaker, known in self._data:
-            for which, what in ((shared, "is in the {} too"), (same_speaker, "is of a speaker of the {}")):
+        for watched in self._watched:
+            for which, what in (
+                (watched.same_id, "is in the {} too"),
+                (watched.same_speaker, "is of a speaker of the {}"),
+            ):
                 if which[rows].any():
-                    raise self._error(role, data, rows[which[rows]], what)
-            places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-            suspects = rows[known[places] == hashes]
-            equal = [row for row in suspects.tolist() if _contains(data.vectors, self.scored.vectors[row])]
-            if equal:
-                raise self._error(role, data, equal, "has the same embedding as one of the {}")
+                    raise self._error(watched, rows[which[rows]], what)
+            places = np.minimum(np.searchsorted(watched.hashes, hashes), len(watched.hashes) - 1)
+            suspects = rows[watched.hashes[places] == hashes]
+            vectors = watched.data.vectors
+            for row in suspects.tolist():
+                if (vectors == self.scored.vectors[row]).all(axis=1).any():
+                    raise self._error(watched, np.array([row]), "has the same embedding as one of the {}")
 
-    def _error(self, role: str, data: Embeddings, rows: Sequence[int] | np.ndarray, what: str) -> DataError:
+    def _error(self, watched: _Watched, rows: np.ndarray, what: str) -> DataError:
         name = self.scored.ids[rows[0]]
         speaker = f" ('{self._speakers[name]}')" if what.startswith("is of") else ""
         return DataError(
-            f"'{name}', which occurs in the trials, {what.format(role)}{speaker}", file=data.path,
+            f"'{name}', which occurs in the trials, {what.format(watched.role)}{speaker}", file=watched.data.path,
             expected="nothing of the trials", found=f"{len(rows)} or more such utterances", fix=FIX,
         )  # fmt: skip
 
@@ -90,10 +107,6 @@ def row_hashes(vectors: np.ndarray) -> np.ndarray:
         for start in range(0, len(bits), 4096):
             hashes[start : start + 4096] = bits[start : start + 4096].astype(np.uint64) @ weights
     return hashes
-
-
-def _contains(vectors: np.ndarray, row: np.ndarray) -> bool:
-    return bool((vectors == row).all(axis=1).any())
 
 
 def _same_file(a: Path | None, b: Path | None) -> bool:

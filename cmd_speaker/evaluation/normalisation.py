@@ -29,6 +29,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.plda import Points
+from cmd_speaker.evaluation.trials import BLOCK
 
 NORMS = ("none", "z", "t", "s", "as")
 DEFAULT_TOP = 300
@@ -41,12 +42,9 @@ class Cohort:
 
     def __init__(self, points: Points, top: int | None) -> None:
         self.points, self.top = points, top
-        # The last column is multiplied by 1: what an entry adds to every score.
-        offsets = np.zeros(len(points.vectors)) if points.offsets is None else points.offsets
-        columns = np.column_stack([points.vectors.astype(np.float64), offsets])
-        self._mean = columns.mean(axis=0)
-        self._spread = (columns - self._mean).T @ (columns - self._mean) / len(columns)
-        self._length = float(np.sqrt(np.einsum("cd,cd->", columns, columns) / len(columns)))
+        squares = np.einsum("cd,cd->", points.vectors, points.vectors, dtype=np.float64)
+        self._length = float(np.sqrt(squares / len(points.vectors)))
+        self._moments = _moments(points) if top is None else None
 
     def __len__(self) -> int:
         return len(self.points.vectors)
@@ -56,7 +54,10 @@ class Cohort:
 
         Memory for scores: N x C float32, and their best as float64; without `top` none.
         """
-        return self._whole(points) if self.top is None else self._best(points, self.top)
+        if self.top is not None:
+            return self._best(points, self.top)
+        assert self._moments is not None
+        return self._whole(points, *self._moments)
 
     def check(self, points: Points, statistics: np.ndarray, names: Sequence[str]) -> None:
         """Raise `DataError` where the cohort scores of one of N `names` do not differ."""
@@ -74,14 +75,14 @@ class Cohort:
         """The mean of the `top` highest cohort scores, float64 [N]: how close a voice is to its neighbours."""
         return self._best(points, top)[:, 0]
 
-    def _whole(self, points: Points) -> np.ndarray:
+    def _whole(self, points: Points, entry_mean: np.ndarray, entry_spread: np.ndarray) -> np.ndarray:
         """Over the whole cohort, exactly: a score is linear in the cohort entry, so its mean and variance
         follow from the mean and covariance of the entries, and no score is computed."""
         columns = np.column_stack([points.vectors.astype(np.float64), np.ones(len(points.vectors))])
-        mean = columns @ self._mean
+        mean = columns @ entry_mean
         if points.offsets is not None:
             mean += points.offsets
-        variance = np.einsum("nd,nd->n", columns @ self._spread, columns)
+        variance = np.einsum("nd,nd->n", columns @ entry_spread, columns)
         return np.column_stack([mean, np.sqrt(np.maximum(variance, 0))])
 
     def _best(self, points: Points, top: int) -> np.ndarray:
@@ -99,6 +100,19 @@ class Cohort:
         if points.offsets is not None:
             mean += points.offsets
         return np.column_stack([mean, deviation])
+
+
+def _moments(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [R + 1] and covariance [R + 1, R + 1] of C entries, whose last column is what each adds to a score."""
+    vectors, total = points.vectors, len(points.vectors)
+    offsets = np.zeros(total) if points.offsets is None else points.offsets
+    mean = np.append(vectors.mean(axis=0, dtype=np.float64), offsets.mean(dtype=np.float64))
+    spread = np.zeros((len(mean), len(mean)))
+    for start in range(0, total, BLOCK):
+        block = slice(start, start + BLOCK)
+        columns = np.column_stack([vectors[block], offsets[block]]) - mean
+        spread += columns.T @ columns
+    return mean, spread / total
 
 
 def normalise(scores: np.ndarray, norm: str, enrol: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.progress import track
 
 DEFAULT_RANK = 100
 ITERATIONS = 10
@@ -92,7 +93,8 @@ class Plda:
             numbers, np.arange(total), nothing, nothing, np.ones((total, 1)), vectors.astype(np.float64)
         )
         model = PLDA(rank_f=rank, nb_iter=ITERATIONS)
-        model.plda(statistics)
+        for one in track([statistics], "Training PLDA"):
+            model.plda(one)
         return cls.of_covariances(model.mean, model.F @ model.F.T, model.Sigma)
 
     @property

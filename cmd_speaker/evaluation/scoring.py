@@ -85,6 +85,7 @@ class TrialScorer:
             for trials in blocks:
                 if unusable is None and len(trials):
                     unusable = trials
+                # One thread compares, block after block: what an earlier block asked for is there.
                 waiting.append(comparing.submit(self._finish, self._begin(trials, computing)))
                 read.append(len(trials))
                 while sum(read) > self._budget.trials_ahead():
@@ -98,11 +99,16 @@ class TrialScorer:
     def score_all_pairs(self, utt2spk: Mapping[str, str] | None = None) -> Iterator[Scores]:
         """Every unordered pair of the embeddings once, in blocks; with `utt2spk` they have labels.
 
-        Raises `DataError` as `score` does, and for utterances without a speaker.
+        Raises `DataError` as `score` does, for utterances without a speaker, and for a single embedding.
         """
         if self._members is not None:
             raise UsageError("--all-pairs pairs utterances: leave --enrol-map out")
         total = len(self.embeddings)
+        if total < 2:
+            raise DataError(
+                "there are no pairs", file=self.embeddings.path, expected="at least two embeddings", found=total,
+                fix="Embed more utterances",
+            )  # fmt: skip
         speakers = None
         if utt2spk is not None:
             speakers = np.unique(speakers_of(self.embeddings, utt2spk), return_inverse=True)[1]

@@ -41,7 +41,8 @@ class Sides:
     ) -> None:
         self._embeddings, self._backend, self._leakage, self._models = embeddings, backend, leakage, models
         self.utterances, size = embeddings.vectors.shape
-        self._at_once = budget.cohort_rows(0 if backend.cohort is None else len(backend.cohort), size)
+        cohort = backend.cohort_points
+        self._at_once = budget.cohort_rows(0 if cohort is None else len(cohort), size)
         self.ids = embeddings.ids if models is None else [*embeddings.ids, *models.index]
         self.seen = np.zeros(len(self.ids), dtype=bool)
         plda = backend.plda
@@ -52,7 +53,7 @@ class Sides:
         self._cohort_means = None
         if qualities:
             _check_names(embeddings, models)
-            if backend.cohort is not None:
+            if cohort is not None:
                 backend.check_top()
                 self._cohort_means = np.empty(len(self.ids))
 

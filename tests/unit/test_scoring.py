@@ -142,20 +142,6 @@ def test_a_small_budget_bounds_the_largest_array(monkeypatch):
     assert 2 * max(largest) <= LEAST_MEMORY / 4
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("512M", 2**29), ("1G", 2**30), ("1.5g", 3 * 2**29), ("2 GiB", 2**31), ("99999999", 99999999)],
-)
-def test_sizes_as_people_write_them(text, expected):
-    assert Budget.of(text).memory == expected
-
-
-@pytest.mark.parametrize("text", ["", "much", "-1G", "15M", "1X", "1,5G"])
-def test_other_sizes_are_refused(text):
-    with pytest.raises(UsageError, match="--memory takes a size of at least 16M"):
-        Budget.of(text)
-
-
 # --- what cannot be scored ---
 
 
@@ -293,6 +279,8 @@ def test_all_pairs_need_every_speaker_and_no_models():
     assert next(scorer.score_all_pairs()).labels is None
     with pytest.raises(DataError, match=r"no speaker of 'u1' .*39 of 40"):
         list(scorer.score_all_pairs({"u0": "s"}))
+    with pytest.raises(DataError, match="there are no pairs"):
+        list(TrialScorer(made(1, 1)).score_all_pairs())
     with pytest.raises(UsageError, match="--enrol-map"):
         list(TrialScorer(FEW, enrolled=MODELS).score_all_pairs())
 
