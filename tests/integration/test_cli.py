@@ -58,7 +58,9 @@ def test_every_bad_file_is_named_and_the_rest_is_done(cli, model, audio, tmp_pat
     for name, problem in bad.items():
         assert any(name in line and problem in line for line in lines), (name, err)
     assert "2 embeddings of 12 utterances" in err
-    assert load_embeddings(tmp_path / "e.npz").ids == ["910100000.wav", "910100001.wav"]
+    written = load_embeddings(tmp_path / "e.npz")
+    assert written.ids == ["910100000.wav", "910100001.wav"]
+    assert written.model == json.loads((model / "model.json").read_text())["checksum"]
 
 
 def test_bad_files_of_a_manifest_are_named_with_their_row(cli, model, audio, tmp_path):

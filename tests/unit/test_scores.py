@@ -43,6 +43,42 @@ def test_three_and_four_fields(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        # WeSpeaker, wespeaker/bin/score.py: '{} {} {:.5f} {}'.
+        "id10270/a.wav id10270/b.wav 0.81250 target\nid10270/a.wav id10300/c.wav -0.03125 nontarget\n",
+        # WeSpeaker, wespeaker/bin/score_norm.py: the same, then norms and cohort means of both sides.
+        "id10270/a.wav id10270/b.wav 0.81250 target 9.1250 8.0000 0.1250 -0.5000\n"
+        "id10270/a.wav id10300/c.wav -0.03125 nontarget 9.1250 7.5000 0.1250 0.2500\n",
+        # 3D-Speaker, speakerlab/bin/compute_score_metrics.py: the line of the trial list, then '%.5f'.
+        "id10270/a.wav id10270/b.wav target 0.81250\nid10270/a.wav id10300/c.wav nontarget -0.03125\n",
+        "id10270/a.wav id10270/b.wav 1 0.81250\nid10270/a.wav id10300/c.wav 0 -0.03125\n",
+        # SpeechBrain, recipes/VoxCeleb/SpeakerRec/speaker_verification_cosine.py: '%s %s %i %f'.
+        "id10270/a.wav id10270/b.wav 1 0.812500\nid10270/a.wav id10300/c.wav 0 -0.031250\n",
+        # Kaldi, src/ivectorbin/ivector-plda-scoring.cc and ivector-compute-dot-products.cc: no label.
+        "id10270/a.wav id10270/b.wav 0.8125\nid10270/a.wav id10300/c.wav -0.03125\n",
+    ],
+)
+def test_score_files_of_other_toolkits(tmp_path, text):
+    scores = load_scores(write(tmp_path, text))
+    assert pairs(scores.trials) == [("id10270/a.wav", "id10270/b.wav"), ("id10270/a.wav", "id10300/c.wav")]
+    assert scores.scores.tolist() == [0.8125, -0.03125]
+    assert scores.labels is None or scores.labels.tolist() == [True, False]
+    assert (scores.labels is None) == (len(text.split()) == 6)
+
+
+def test_scores_that_are_all_0_or_1_need_a_trial_list(tmp_path):
+    path = write(tmp_path, "a b 0 1\na c 1 0\n")
+    with pytest.raises(
+        DataError, match=r"'enrol test score label' or 'enrol test label score'.*--trials"
+    ) as caught:
+        load_scores(path)
+    assert (caught.value.file, caught.value.row) == (path, 1)
+    trials = load_trials(write(tmp_path, "1 a b\n0 a c\n", "trials.txt"))
+    assert attach_labels(load_scores(write(tmp_path, "a b 0\na c 1\n")), trials)[0].scores.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
     ("text", "rows", "words"),
     [
         ("a b 0.5\na c nan\n", [2], "bad score 'nan'"),
