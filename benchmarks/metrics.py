@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import machine  # beside this file
 
 # NumPy and torch are imported in the children only: a child's peak begins at what its parent holds.
 
@@ -47,7 +47,9 @@ def main() -> None:
     if options.child:
         print(json.dumps(_child(**json.loads(options.child))))
         return
-    print(_machine(), f"seed {options.seed}", sep="\n", end="\n\n")
+    print(
+        machine("numpy", "scikit-learn", "torch", "speechbrain"), f"seed {options.seed}", sep="\n", end="\n\n"
+    )
     header = ("trials", "measured", "seconds", "MiB above", "EER %", "minDCF", "off reference")
     print(COLUMNS.format(*header), flush=True)
     for trials in options.trials:
@@ -149,19 +151,6 @@ def _reference(scores: Any, labels: Any) -> dict[str, float]:
     eer = far[before] + (far[after] - far[before]) * gap_before / (gap_before - gap_after)
     min_dcf = (P_TARGET * frr + (1 - P_TARGET) * far).min() / P_TARGET
     return {"eer": float(eer), "min_dcf": float(min_dcf)}
-
-
-def _machine() -> str:
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        models = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = models[0].split(":", 1)[1].strip() if models else processor
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ("numpy", "scikit-learn", "torch", "speechbrain")
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    machine = f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
-    return f"{machine}\nPython {platform.python_version()}, {versions}"
 
 
 if __name__ == "__main__":

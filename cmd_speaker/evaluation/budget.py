@@ -12,8 +12,10 @@ from cmd_speaker.evaluation.trials import BLOCK
 DEFAULT_MEMORY = "1G"
 LEAST_MEMORY = 2**24
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-LISTED_TRIAL = 1024
-"""Bytes of a trial that is read, scored or written (its text, two ids in Python, numbers), four blocks at once."""
+LISTED_TRIAL = 512
+"""Bytes of a trial that has been read: two ids in Python, numbers."""
+TRIALS_AHEAD = 2**18
+"""Trials to read before the first are written: threads find enough to compute meanwhile."""
 PAIR = 48
 """Bytes of a pair of an all-pairs block: its score, mask, row numbers and what is made from them."""
 PAIRS = 2**20
@@ -59,7 +61,11 @@ class Budget:
 
     def listed_trials(self) -> int:
         """Trials of a list to read at once."""
-        return self._rows(BLOCK, LISTED_TRIAL)
+        return min(BLOCK, self.trials_ahead())
+
+    def trials_ahead(self) -> int:
+        """Trials that may have been read and not yet been written."""
+        return self._rows(TRIALS_AHEAD, LISTED_TRIAL)
 
     def pair_rows(self, utterances: int) -> int:
         """Utterances to pair at once with all `utterances`, about `PAIRS` pairs where memory allows."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings
-from cmd_speaker.errors import UsageError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.backend import Backend
 from cmd_speaker.evaluation.budget import DEFAULT_MEMORY, Budget
 from cmd_speaker.evaluation.calibrating import Calibrator
@@ -95,9 +95,7 @@ class ScoringJob:
             enrolled=load_enrol_map(self.enrol_map) if self.enrol_map else None,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as pool:  # checksums beside the work
-            source = pool.submit(
-                _named, self.embeddings, count=len(embeddings), model=getattr(embeddings, "model", None)
-            )
+            source = pool.submit(_named, self.embeddings, count=len(embeddings), model=embeddings.model)
             listed = pool.submit(_named, self.trials) if self.trials else None
             record: dict[str, Any] = {"backend": backend.description(), "calibration": None}
             if self.trials is None:
@@ -137,6 +135,7 @@ class ScoringJob:
             ("cohort", cohort, cohort_speakers),
         ):
             if data is not None:
+                _check_model(scored, data)
                 leakage.add(role, data, theirs)
         backend = Backend.fit(
             mean_from=mean_from,
@@ -150,6 +149,15 @@ class ScoringJob:
             enrolment=self.enrolment or "average",
         )
         return backend, leakage
+
+
+def _check_model(scored: Embeddings, data: Embeddings) -> None:
+    """Raise `DataError` where both say which model made them, and it is not the same."""
+    if None not in (scored.model, data.model) and scored.model != data.model:
+        raise DataError(
+            "embeddings of another model", file=data.path, expected=f"{scored.model} as in {scored.path}",
+            found=data.model, fix="Embed the data with the same model",
+        )  # fmt: skip
 
 
 def _named(path: Path, **more: Any) -> dict[str, Any]:

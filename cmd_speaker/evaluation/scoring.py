@@ -1,12 +1,13 @@
 """Embeddings and trials in, scores out: in blocks, so that neither list nor scores need fit in memory.
 
-While one block of trials is read or written, threads compute what the utterances of the next ones bring along.
-BLAS gets one thread meanwhile: its own threads would wait, spinning, where ours could work. Which thread
-computes what has no influence on the numbers.
+Blocks of trials go through three stages at once: one is read or written, of the next ones threads compute what
+their utterances bring along, and one thread compares the sides. BLAS gets one thread meanwhile: its own threads
+would wait, spinning, where ours could work. Which thread computes what has no influence on the numbers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,9 +28,9 @@ from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.sides import Sides
 from cmd_speaker.evaluation.trials import Trials
 
-AHEAD = 2
-"""Blocks of trials that are read before the first of them is finished."""
 KEPT_ERRORS = 1000
+SWITCH_SECONDS = 5e-4
+"""How long the thread that reads and writes may keep the others from beginning their next array operation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +79,19 @@ class TrialScorer:
         `leakage` refuses, and at the end where not a single trial could be scored.
         """
         unusable = None
-        with _threads(self._budget.workers) as pool:
-            waiting: deque[_Block] = deque()
+        with _threads(self._budget.workers) as (computing, comparing):
+            waiting: deque[Future[Scores]] = deque()
+            read: deque[int] = deque()
             for trials in blocks:
                 if unusable is None and len(trials):
                     unusable = trials
-                waiting.append(self._begin(trials, pool))
-                if len(waiting) > AHEAD:
-                    yield self._finish(waiting.popleft(), pool)
+                waiting.append(comparing.submit(self._finish, self._begin(trials, computing)))
+                read.append(len(trials))
+                while sum(read) > self._budget.trials_ahead():
+                    read.popleft()
+                    yield waiting.popleft().result()
             while waiting:
-                yield self._finish(waiting.popleft(), pool)
+                yield waiting.popleft().result()
         if unusable is not None and not self.scored:
             raise self._nothing_fits(unusable)
 
@@ -102,8 +106,8 @@ class TrialScorer:
         speakers = None
         if utt2spk is not None:
             speakers = np.unique(speakers_of(self.embeddings, utt2spk), return_inverse=True)[1]
-        with _threads(self._budget.workers) as pool:
-            for future in self.sides.request(np.arange(total), pool):
+        with _threads(self._budget.workers) as (computing, _):
+            for future in self.sides.request(np.arange(total), computing):
                 future.result()
         step = self._budget.pair_rows(total)
         for start in range(0, total - 1, step):
@@ -118,7 +122,7 @@ class TrialScorer:
             self.scored += len(enrol)
             yield Scores(Trials(self.embeddings.ids, enrol, test, labels), scores[later])
 
-    def _begin(self, trials: Trials, pool: ThreadPoolExecutor) -> _Block:
+    def _begin(self, trials: Trials, computing: ThreadPoolExecutor) -> _Block:
         """Look the trials' utterances up, and begin to compute what is new."""
         enrol, test = trials.rows_in(self._index)
         if self._members is not None:
@@ -139,9 +143,9 @@ class TrialScorer:
                 used, enrol = [test, averaged], enrol + len(self.embeddings)
             else:
                 used = [test, self._members.expand(models)[0], *([averaged] if self._qualities else [])]
-        return _Block(trials, enrol, test, self.sides.request(np.concatenate(used), pool))
+        return _Block(trials, enrol, test, self.sides.request(np.concatenate(used), computing))
 
-    def _finish(self, block: _Block, pool: ThreadPoolExecutor) -> Scores:
+    def _finish(self, block: _Block) -> Scores:
         """Wait for the sides, and compare them."""
         for future in block.futures:
             future.result()
@@ -150,17 +154,14 @@ class TrialScorer:
         counts = self._members.counts(block.enrol) if expands and self._members else None
         at_once = self._budget.gathered_trials(self.embeddings.vectors.shape[1])
 
-        def compare(trials: slice) -> None:
-            enrol, test = block.enrol[trials], block.test[trials]
+        for part in _slices(len(scores), counts, at_once):
+            enrol, test = block.enrol[part], block.test[part]
             if counts is None or self._members is None:
-                scores[trials] = self._compare(enrol, test)
+                scores[part] = self._compare(enrol, test)
             else:
                 enrol, starts = self._members.expand(enrol)
-                single = self._compare(enrol, np.repeat(test, counts[trials]))
-                scores[trials] = combine(single, starts, self.backend.enrolment)
-
-        for _ in pool.map(compare, _slices(len(scores), counts, at_once)):
-            pass
+                single = self._compare(enrol, np.repeat(test, counts[part]))
+                scores[part] = combine(single, starts, self.backend.enrolment)
         return Scores(block.trials, scores)
 
     def _compare(self, enrol: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -232,13 +233,20 @@ def _slices(total: int, counts: np.ndarray | None, at_once: int) -> Iterator[sli
 
 
 @contextmanager
-def _threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Our threads with one of BLAS each; what they have not begun is dropped when the block is left."""
+def _threads(workers: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Threads that compute sides, with one of BLAS each, and one that compares them.
+
+    What they have not begun is dropped when the block is left.
+    """
     from threadpoolctl import threadpool_limits
 
-    pool = ThreadPoolExecutor(workers)
+    pools = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
+    interval = sys.getswitchinterval()
     try:
+        sys.setswitchinterval(SWITCH_SECONDS)
         with threadpool_limits(1, user_api="blas"):
-            yield pool
+            yield pools
     finally:
-        pool.shutdown(cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(interval)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,7 @@ class Trials:
 
         With `Embeddings.index()` these are rows of the embedding matrix.
         """
-        rows = np.fromiter((index.get(name, -1) for name in self.ids), np.intp, len(self.ids))
+        rows = np.fromiter(map(index.get, self.ids, repeat(-1)), np.intp, len(self.ids))
         return rows[self.enrol], rows[self.test]
 
 

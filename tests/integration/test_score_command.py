@@ -199,6 +199,16 @@ def test_leaks_are_refused_and_write_nothing(score, data, option, words):
     assert not (data / "s.txt.json").exists()
 
 
+def test_a_cohort_of_another_model_is_refused(score, data):
+    for name, model in (("test.npz", "one"), ("cohort.npz", "other")):
+        embeddings = made(data, name, 6, 1 + len(model), model)
+        embeddings.model = model
+        save_embeddings(data / name, embeddings)
+    code, _, err = score("--cohort", "cohort.npz", "--norm", "s")
+    assert code == 3
+    assert "embeddings of another model (expected one" in err
+
+
 def test_unknown_utterances_are_listed_and_the_rest_is_scored(score, data):
     with (data / "trials.txt").open("a") as file:
         file.writelines(f"0 u0 x{k}\n" for k in range(1500))

@@ -112,11 +112,15 @@ def test_blocks_are_read_no_further_ahead_than_needed():
     def blocks():
         for k in range(50):
             read.append(k)
-            yield listed([("u1", "u2")])
+            yield listed([("u1", "u2")] * 4096)
 
-    scores = TrialScorer(made(40, 1), backend("as")).score(blocks())
+    budget = Budget(LEAST_MEMORY, 2)
+    assert budget.trials_ahead() == LEAST_MEMORY // 4 // 512 == 8192
+    scores = TrialScorer(made(40, 1), backend("as"), budget=budget).score(blocks())
     next(scores)
-    assert len(read) <= 4
+    assert len(read) == 3
+    next(scores)
+    assert len(read) == 4
 
 
 def test_a_small_budget_bounds_the_largest_array(monkeypatch):
