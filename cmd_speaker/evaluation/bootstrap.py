@@ -21,27 +21,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
 
 from cmd_speaker.errors import DataError
+from cmd_speaker.evaluation.intervals import UNSEEN, Interval, difference_interval, figure_interval
 from cmd_speaker.evaluation.llr import Bits, curve_cllr, trial_bits
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
 from cmd_speaker.evaluation.scores import Scores, attach_labels, match_pairs
 from cmd_speaker.evaluation.speakers import trial_speakers
 from cmd_speaker.progress import track
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -115,10 +106,21 @@ def speaker_interval(
     classes, and for infinite LLRs.
     """
     values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, points, llr)
-    named = _named([_interval(column) for column in values[:, 0].T], points)
+    intervals = figure_intervals(scores.curve(), values[:, 0], speakers, points, llr)
+    named = _named(intervals, points)
     return SpeakerInterval(
         **named, speakers=speakers, replicates=replicates, left_out=replicates - len(values)
     )
+
+
+def figure_intervals(
+    curve: Curve, drawn: np.ndarray, speakers: int, points: Sequence[OperatingPoint], llr: bool = False
+) -> list[Interval]:
+    """The interval of every figure, in the order of `replicate`, from its values `drawn` [R, figures]."""
+    step = 1 / len(curve.ordered.targets)
+    measured, unseen = _figures(curve, points, llr), _unseen(curve, points, llr)
+    parts = zip(measured, drawn.T, unseen, _most(points, llr), strict=True)
+    return [figure_interval(*figure[:2], speakers, step, *figure[2:]) for figure in parts]
 
 
 def paired_difference(
@@ -151,7 +153,9 @@ def paired_difference(
     differences = []
     for whole, drawn in zip(measured.T, np.moveaxis(values, 2, 0), strict=True):
         a, b = float(whole[:first].mean()), float(whole[first:].mean())
-        interval = _interval(drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1))
+        interval = difference_interval(
+            drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1), speakers
+        )
         differences.append(Difference(a, b, b - a, interval, (b - a) / a if a else float("nan")))
     named = _named(differences, points)
     return PairedDifference(
@@ -277,6 +281,29 @@ def _named(figures: Sequence[Any], points: Sequence[OperatingPoint]) -> dict[str
     return named
 
 
-def _interval(values: np.ndarray) -> Interval:
-    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return Interval(float(low), float(high))
+def _unseen(curve: Curve, points: Sequence[OperatingPoint], llr: bool) -> list[float]:
+    """What `UNSEEN` errors would add to each of `_figures`, of every kind of which it rests on none."""
+    targets, nontargets = curve.ordered.targets, curve.ordered.nontargets
+    miss, false_alarm = UNSEEN / len(targets), UNSEEN / len(nontargets)
+    eer = max(miss, false_alarm) if curve.eer()[0] == 0 else 0.0
+    # The costs without a miss, and without a false alarm: where one is the least, the least rests on none.
+    far, frr = float(curve.far(targets[0])), curve.miss_rate(0.5 / len(nontargets))
+    least = zip(points, curve.min_dcfs(points), strict=True)
+    added = [
+        point.cost(miss * (point.cost(0, far) <= cost), false_alarm * (point.cost(frr, 0) <= cost))
+        for point, cost in least
+    ]
+    if not llr:
+        return [eer, *added]
+    counts = [curve.ordered.below(point.threshold) for point in points]
+    decided = [
+        point.cost(miss * (missed == 0), false_alarm * (rejected == len(nontargets)))
+        for point, (missed, rejected) in zip(points, counts, strict=True)
+    ]
+    return [eer, *added, *decided, 0.0]
+
+
+def _most(points: Sequence[OperatingPoint], llr: bool) -> list[float]:
+    """The highest value of each of `_figures`."""
+    most = [1.0] * (1 + len(points))
+    return [*most, *(point.cost(1.0, 1.0) for point in points), inf] if llr else most

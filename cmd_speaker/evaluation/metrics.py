@@ -98,7 +98,8 @@ class SortedScores:
             first = np.flatnonzero(part[1:] != part[:-1]) + 1
             if not start or part[0] != self.targets[start - 1]:
                 first = np.append(0, first)
-            yield first + start, self.nontargets.searchsorted(part[first])
+            if len(first):
+                yield first + start, self.nontargets.searchsorted(part[first])
         yield np.array([len(self.targets)]), np.array([len(self.nontargets)])
 
     @cached_property

@@ -77,7 +77,7 @@ class Summary:
     def warning(self) -> str | None:
         """What a reader of the interval must know."""
         if self.speakers is not None and self.speakers < FEW_SPEAKERS:
-            return f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is too narrow"
+            return f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
         return None
 
     def __str__(self) -> str:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import bootstrap
-from cmd_speaker.evaluation.bootstrap import draws, paired_difference, speaker_interval
-from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, eer, min_dcf
+from cmd_speaker.evaluation.bootstrap import draws, paired_difference, replicate, speaker_interval
+from cmd_speaker.evaluation.intervals import difference_interval, figure_interval
+from cmd_speaker.evaluation.llr import cllr
+from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores, eer, min_dcf
 from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.speakers import trial_speakers
 from cmd_speaker.evaluation.trials import all_pairs, load_trials
@@ -27,6 +30,13 @@ def corpus(speakers=12, utterances=4, separation=2.0, levels=0, seed=0):
 def interval(scores, utt2spk, seed=1, **options):
     enrol, test, _ = trial_speakers(scores.trials, utt2spk)
     return speaker_interval(SortedScores(scores.scores, scores.labels), enrol, test, seed, **options)
+
+
+def replicated(scores, utt2spk, *drawn, points=POINTS, llr=False):
+    """The figures for given draws of speakers, [draws, figures]."""
+    sides = trial_speakers(scores.trials, utt2spk)[:2]
+    ordered = SortedScores(scores.scores, scores.labels)
+    return replicate([ordered], sides, [np.array(counts) for counts in drawn], points, llr)[:, 0]
 
 
 def with_draws(monkeypatch, *drawn):
@@ -69,12 +79,19 @@ def hand_worked(tmp_path):
     return Scores(load_trials(path), HAND_SCORES)
 
 
-def test_weights_of_three_speakers(hand_worked, monkeypatch):
-    with_draws(monkeypatch, [2, 0, 1])
-    result = interval(hand_worked, HAND_SPEAKERS, replicates=1)
-    assert (result.eer.low, result.eer.high) == pytest.approx((1 / 2, 1 / 2), abs=1e-12)
-    assert result.min_dcf[OperatingPoint(0.01)].low == pytest.approx(2 / 3, abs=1e-12)
-    assert result.speakers == 3
+def test_weights_of_three_speakers(hand_worked):
+    figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[OperatingPoint(0.01)])
+    assert figures[0].tolist() == pytest.approx([1 / 2, 2 / 3], abs=1e-12)
+    assert interval(hand_worked, HAND_SPEAKERS, replicates=20).speakers == 3
+
+
+def test_actual_cost_and_cllr_of_three_speakers(hand_worked):
+    # At p = 1/2 the Bayes threshold is 0. All of the weight of targets, 3, and of nontargets, 4, is accepted, and
+    # FRR + FAR = 1. Cllr: targets 1, 1, 3 and nontargets 0, 0, 2, 2.
+    figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[OperatingPoint(0.5)], llr=True)
+    targets = [np.log2(1 + np.exp(-score)) for score in (1, 1, 3)]
+    nontargets = [np.log2(1 + np.exp(score)) for score in (0, 0, 2, 2)]
+    assert figures[0, 2:] == pytest.approx([1, (np.mean(targets) + np.mean(nontargets)) / 2], abs=1e-12)
 
 
 def test_replicates_without_a_class_are_left_out_and_counted(hand_worked, monkeypatch):
@@ -82,14 +99,13 @@ def test_replicates_without_a_class_are_left_out_and_counted(hand_worked, monkey
     with_draws(monkeypatch, [3, 0, 0], [2, 0, 1], [0, 3, 0])
     result = interval(hand_worked, HAND_SPEAKERS, replicates=3)
     assert (result.replicates, result.left_out) == (3, 2)
-    assert result.eer.low == pytest.approx(1 / 2, abs=1e-12)
     with_draws(monkeypatch, [3, 0, 0])
     with pytest.raises(DataError, match="none of the 1 draws"):
         interval(hand_worked, HAND_SPEAKERS, replicates=1)
 
 
 @pytest.mark.parametrize("levels", [0, 3])
-def test_a_replicate_is_the_metric_of_repeated_trials(levels, monkeypatch):
+def test_a_replicate_is_the_metric_of_repeated_trials(levels):
     scores, utt2spk = corpus(levels=levels)
     enrol, test, names = trial_speakers(scores.trials, utt2spk)
     drawn = next(iter(draws(len(names), seed=5, replicates=1)))
@@ -100,27 +116,58 @@ def test_a_replicate_is_the_metric_of_repeated_trials(levels, monkeypatch):
         for a, b, label in zip(enrol, test, scores.labels, strict=True)
     ]
     repeated = np.repeat(scores.scores, repetitions), np.repeat(scores.labels, repetitions)
-    with_draws(monkeypatch, drawn)
-    result = interval(scores, utt2spk, replicates=1, points=(OperatingPoint(0.01), OperatingPoint(0.5)))
-    assert result.eer.low == result.eer.high == eer(*repeated)[0]
-    assert result.min_dcf[OperatingPoint(0.01)].low == min_dcf(*repeated, p_target=0.01)
-    assert result.min_dcf[OperatingPoint(0.5)].low == min_dcf(*repeated, p_target=0.5)
+    points = OperatingPoint(0.01), OperatingPoint(0.5)
+    figures = replicated(scores, utt2spk, drawn, points=points, llr=True)[0]
+    assert figures[0] == eer(*repeated)[0]
+    assert figures[1:3].tolist() == [min_dcf(*repeated, p_target=p) for p in (0.01, 0.5)]
+    curve = SortedScores(*repeated).curve()
+    assert figures[3:5].tolist() == [curve.act_dcf(point) for point in points]
+    assert figures[5] == pytest.approx(cllr(*repeated), abs=1e-12)
 
 
-def test_the_interval_is_the_middle_95_percent(monkeypatch):
-    scores, utt2spk = corpus()
-    drawn = list(draws(12, seed=1, replicates=41))
-    values = []
-    for counts in drawn:
-        with_draws(monkeypatch, counts)
-        values.append(interval(scores, utt2spk, replicates=1).eer.low)
-    monkeypatch.undo()
-    result = interval(scores, utt2spk, seed=1, replicates=41)
-    # 41 sorted values stand at 0, 2.5, 5, ... 100 %: the second and the last but one.
-    assert (result.eer.low, result.eer.high) == pytest.approx(
-        (sorted(values)[1], sorted(values)[-2]), abs=1e-12
-    )
-    assert result.eer.low < eer(scores.scores, scores.labels)[0] < result.eer.high
+# For 31 speakers: 0.975 quantile of Student's t with 30 degrees of freedom, from a table, and 31 / 30 of variance.
+HALF = 2.042272456 * (31 / 30) ** 0.5
+
+
+def test_the_interval_of_a_figure_by_hand():
+    # ln(figure + step) is ln 0.02 - 0.3 and ln 0.02 + 0.3 in turn: a standard deviation of 0.3.
+    drawn = 0.02 * np.exp(np.tile([-0.3, 0.3], 50)) - 0.005
+    found = figure_interval(0.015, drawn, 31, step=0.005)
+    expected = [0.02 * np.exp(sign * 0.3 * HALF) - 0.005 for sign in (-1, 1)]
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    higher = figure_interval(0.015, drawn, 31, step=0.005, unseen=0.01)
+    assert (higher.low, higher.high) == pytest.approx((expected[0], expected[1] + 0.01), abs=1e-9)
+    assert figure_interval(0.015, drawn, 31, step=0.005, unseen=0.01, most=0.03).high == 0.03
+    assert figure_interval(0, drawn, 31, step=0.005).low == 0
+
+
+def test_the_interval_of_a_difference_by_hand():
+    # Percentiles of 0, 0.0001, ... 1 are what they are called.
+    found = difference_interval(np.linspace(0, 1, 10001), 31)
+    assert (found.low, found.high) == pytest.approx((norm.cdf(-HALF), norm.cdf(HALF)), abs=1e-8)
+
+
+def test_errors_that_were_not_seen_may_still_occur():
+    # Eight targets above twelve nontargets: no draw has any error. Three of each kind are allowed for, 3/8 of the
+    # targets and 3/12 of the nontargets; at p = 1/2 a cost is FRR + FAR.
+    names = [f"{speaker}{k}" for speaker in "abcd" for k in range(3)]
+    utt2spk, half = {name: name[0] for name in names}, OperatingPoint(0.5)
+    every = all_pairs(names, [name[0] for name in names])
+    trials = every.take(np.append(np.flatnonzero(every.labels)[:8], np.flatnonzero(~every.labels)[:12]))
+    perfect = np.where(trials.labels, 1.0, -1.0)
+    result = interval(Scores(trials, perfect), utt2spk, replicates=50, points=[half], llr=True)
+    assert (result.eer.low, result.eer.high) == pytest.approx((0, 3 / 8), abs=1e-12)
+    for found in (result.min_dcf[half], result.act_dcf[half]):
+        assert (found.low, found.high) == pytest.approx((0, 3 / 8 + 3 / 12), abs=1e-12)
+    # With one target below the nontargets FRR is 1/8, and only false alarms have not been seen.
+    perfect[0] = -2
+    worse = Scores(trials, perfect)
+    result = interval(worse, utt2spk, replicates=50, points=[half])
+    drawn = replicated(worse, utt2spk, *draws(4, seed=1, replicates=50), points=[half])
+    plain = figure_interval(1 / 8, drawn[:, 1], 4, step=1 / 8)
+    found = result.min_dcf[half]
+    assert (found.low, found.high) == pytest.approx((plain.low, min(plain.high + 3 / 12, 1)), abs=1e-12)
+    assert found.high < 1
 
 
 def test_the_seed_decides_and_the_order_of_trials_does_not():
@@ -150,7 +197,10 @@ def test_more_trials_of_the_same_speakers_do_not_narrow_the_interval():
     scores, utt2spk = corpus()
     often = np.repeat(np.arange(len(scores)), 9)
     again = Scores(scores.trials.take(often), scores.scores[often])
-    assert interval(again, utt2spk, replicates=100) == interval(scores, utt2spk, replicates=100)
+    drawn = list(draws(12, seed=1, replicates=20))
+    assert (replicated(again, utt2spk, *drawn) == replicated(scores, utt2spk, *drawn)).all()
+    wide, first = (interval(system, utt2spk, replicates=100).eer for system in (again, scores))
+    assert wide.high - wide.low > 0.99 * (first.high - first.low)
 
 
 def test_a_system_against_itself_differs_by_nothing():

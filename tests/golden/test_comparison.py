@@ -76,7 +76,7 @@ def test_one_run_shows_its_interval_and_a_perfect_baseline_no_relative_differenc
 
 def test_few_speakers_are_warned_of(rows):
     assert describe(rows) == (
-        "4 speakers, 4 targets, 4 nontargets (only 4 speakers: an interval over fewer than 40 is too narrow)"
+        "4 speakers, 4 targets, 4 nontargets (only 4 speakers: an interval over fewer than 40 is only approximate)"
     )
 
 

@@ -6,6 +6,8 @@ from sklearn.metrics import roc_curve
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, det_curve, eer, min_dcf
+from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.evaluation.trials import Trials
 
 # Ties, worked by hand. Targets: 1, 2, 2, 4; nontargets: 0, 1, 2, 3, and score >= threshold is accepted.
 #
@@ -190,3 +192,105 @@ def test_bad_numbers_are_refused():
     for wrong in ({"p_target": 0}, {"p_target": 1}, {"c_miss": 0}, {"c_fa": -1}):
         with pytest.raises(UsageError):
             min_dcf(np.arange(2.0), np.array([1, 0]), **wrong)
+
+
+# Targets 1, 2, 2, 4; nontargets 0, 1, 2, 3. False alarms allowed, what must be rejected, and what is missed:
+#   FAR       of 4 at most  rejected nontargets  threshold past  targets missed
+#   0.75      3             0                    0               none
+#   0.74      2             0 1                  1               1
+#   0.5       2             0 1                  1               1
+#   0.25      1             0 1 2                2               1 2 2
+#   0.24      0             0 1 2 3              3               1 2 2
+@pytest.mark.parametrize(
+    ("far", "missed"), [(0.99, 0), (0.75, 0), (0.74, 1), (0.5, 1), (0.25, 3), (0.24, 3), (1e-9, 3)]
+)
+def test_miss_rate_with_ties(far, missed):
+    assert SortedScores(TIED_SCORES, TIED_LABELS).curve().miss_rate(far) == missed / 4
+
+
+def test_tied_nontargets_are_rejected_together():
+    # Nontargets 5, 5, 5, 5: a quarter of them cannot be accepted; all are rejected, and with them the target 5.
+    curve = SortedScores(np.array([5, 6, 5, 5, 5, 5]), np.array([1, 1, 0, 0, 0, 0])).curve()
+    assert curve.miss_rate(0.25) == 0.5
+    # The highest nontarget above all targets: a list of four cannot show a FAR of 1 %, and everything is missed.
+    curve = SortedScores(np.array([5, 6, 7, 0, 0, 0]), np.array([1, 1, 0, 0, 0, 0])).curve()
+    assert curve.miss_rate(0.01) == 1
+
+
+def test_a_rate_that_the_list_has_exactly_is_met():
+    # 0.29 * 100 is 28.999999999999996 in double precision; 29 of 100 are allowed.
+    scores, labels = np.append(np.arange(100.0), 70.5), np.arange(101) == 100
+    assert SortedScores(scores, labels).curve().miss_rate(0.29) == 0
+    assert SortedScores(scores, labels).curve().miss_rate(0.28) == 1
+
+
+def test_miss_rate_against_every_threshold():
+    for levels in (0, 1, 7):
+        scores, labels = draw(800, levels, 11)
+        _, far, frr = det_curve(scores, labels)
+        for wanted in (0.001, 0.01, 0.1, 0.5, 0.9):
+            found = SortedScores(scores, labels).curve().miss_rate(wanted)
+            assert found == frr[far <= wanted].min()
+
+
+def test_weighted_miss_rate_is_that_of_repeated_trials():
+    scores, labels = draw(400, 5, 12)
+    weights = np.random.default_rng(6).integers(0, 4, 400)
+    repeated = SortedScores(np.repeat(scores, weights), np.repeat(labels, weights)).curve()
+    for far in (0.01, 0.1, 0.5):
+        assert SortedScores(scores, labels).curve(weights).miss_rate(far) == repeated.miss_rate(far)
+
+
+def test_rates_are_between_none_and_all():
+    curve = SortedScores(TIED_SCORES, TIED_LABELS).curve()
+    for wrong in (0, 1, -0.1, np.nan):
+        with pytest.raises(UsageError, match="lies between 0 and 1"):
+            curve.miss_rate(wrong)
+
+
+def blocks_of(scores, labels, size):
+    ids = ["a", "b"]
+    for start in range(0, len(scores), size):
+        part = slice(start, start + size)
+        zeros = np.zeros(len(scores[part]), dtype=np.int32)
+        yield Scores(Trials(ids, zeros, zeros + 1, labels[part]), scores[part])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_in_blocks_have_the_same_figures(dtype):
+    scores, labels = draw(1000, 7, 13)
+    scores = scores.astype(dtype)
+    whole = SortedScores(scores, labels).curve()
+    # Some blocks have one class only, the last is short.
+    parts = SortedScores.from_blocks(blocks_of(scores, labels, 3)).curve()
+    assert parts.eer() == whole.eer()
+    assert parts.min_dcf() == whole.min_dcf()
+    assert parts.miss_rate(0.01) == whole.miss_rate(0.01)
+
+
+def test_scores_in_blocks_are_checked():
+    scores, labels = draw(10, 0, 14)
+    with pytest.raises(UsageError, match="neither weights nor intervals"):
+        SortedScores.from_blocks(blocks_of(scores, labels, 4)).curve(np.ones(10))
+    with pytest.raises(DataError, match="0 targets, 0 nontargets"):
+        SortedScores.from_blocks([])
+    with pytest.raises(DataError, match="have no labels"):
+        SortedScores.from_blocks([Scores(Trials(["a"], np.zeros(1, int), np.zeros(1, int)), np.ones(1))])
+    scores[3] = np.nan
+    with pytest.raises(DataError, match="is NaN"):
+        SortedScores.from_blocks(blocks_of(scores, labels, 4))
+
+
+def test_the_given_scores_stay_as_they_are():
+    scores, labels = draw(50, 0, 15)
+    before = scores.copy()
+    SortedScores(scores, labels).curve(np.ones(50)).eer()
+    assert (scores == before).all()
+
+
+def test_infinite_scores_are_the_highest_and_lowest():
+    # Targets inf, 1; nontargets -inf, inf. (FAR, FRR): (1, 0) at -inf, (1/2, 0) at 1, (1/2, 1/2) at inf, (0, 1).
+    scores, labels = np.array([np.inf, 1, -np.inf, np.inf]), np.array([1, 1, 0, 0])
+    assert eer(scores, labels) == (0.5, np.inf)
+    assert min_dcf(scores, labels, 0.5) == pytest.approx(0.5, abs=1e-12)
+    assert det_curve(scores, labels)[1].tolist() == [1, 0.5, 0.5, 0]
