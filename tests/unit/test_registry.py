@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_what_was_there(registry, monkeypatch):
     def fail(*_):
         raise DataError("no space")
 
-    monkeypatch.setattr("cmd_speaker.registry.write_json", fail)
+    monkeypatch.setattr("cmd_speaker.registry.save_stamped", fail)
     with pytest.raises(DataError, match="no space"):
         registry.enrol("Carla", [enrolled(9, 9)]).save()
     monkeypatch.undo()
@@ -148,7 +148,7 @@ def test_changed_files_are_found(registry):
     with pytest.raises(DataError, match="embeddings of the registry were changed"):
         load_registry(registry.folder)
     path.unlink()
-    with pytest.raises(DataError, match="no registry"):
+    with pytest.raises(DataError, match="no such registry"):
         load_registry(registry.folder)
 
 
