@@ -7,10 +7,10 @@ is there as a whole or not at all. Nothing in the folder is ever run.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ import numpy as np
 from cmd_speaker.decision import Recording
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.files import file_checksum, json_checksum, write_json
+from cmd_speaker.files import file_checksum, json_checksum, load_stamped, save_stamped
 
 FILE_NAME = "registry.json"
 FORMAT_VERSION = 1
-COPY = "Copy the registry again, or enrol again"
+REMAKE = "Copy it again from its source, or begin one with cmd-speaker enroll --model MODEL"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,6 @@ class Registry:
             )  # fmt: skip
         rows = [each for own in self.speakers.values() for each in own]
         content: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
             "model": {"checksum": self.model, "path": self.model_path},
             "embeddings": None,
             "speakers": {
@@ -119,7 +118,7 @@ class Registry:
             vectors = np.stack([each.recording.embedding for each in rows])
             save_embeddings(target, Embeddings(ids, vectors))
             content["embeddings"] = {"file": target.name, "sha256": file_checksum(target)}
-        write_json(path, {**content, "checksum": json_checksum(content)})
+        save_stamped(path, FORMAT_VERSION, content)
         for file in self.folder.glob("embeddings-*.safetensors"):
             if not rows or file.name != content["embeddings"]["file"]:
                 file.unlink()
@@ -142,39 +141,10 @@ def relative_to(folder: Path, model: Path) -> str:
 def load_registry(folder: str | Path) -> Registry:
     """Read a registry; raises `DataError` where it is missing, was changed, or is of another version."""
     folder = Path(folder)
-    path = folder / FILE_NAME
-    if not path.is_file():
-        raise DataError(
-            "no registry",
-            file=folder,
-            expected=FILE_NAME,
-            fix="Begin one with cmd-speaker enroll --model MODEL",
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version, stored = content["format_version"], content.pop("checksum", None)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError("not a registry", file=path, found=f"{error!r}"[:100], fix=COPY) from error
-    if version != FORMAT_VERSION:
-        raise DataError(
-            "a registry of another version", file=path, expected=f"format {FORMAT_VERSION}", found=version,
-            fix="Upgrade cmd-speaker, or enrol again with this one",
-        )  # fmt: skip
-    if stored != json_checksum(content):
-        raise DataError(
-            "the registry was changed", file=path, expected=f"checksum {stored}",
-            found=json_checksum(content), fix=COPY,
-        )  # fmt: skip
-    try:
-        return _parse(content, folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            "the registry is damaged", file=path, expected="what cmd-speaker enroll writes",
-            found=f"{type(error).__name__}: {error}", fix=COPY,
-        ) from error  # fmt: skip
+    return load_stamped(folder / FILE_NAME, FORMAT_VERSION, "registry", partial(_parse, folder), REMAKE)
 
 
-def _parse(content: dict[str, Any], folder: Path) -> Registry:
+def _parse(folder: Path, content: dict[str, Any]) -> Registry:
     rows = [(name, each) for name, own in content["speakers"].items() for each in own]
     vectors = _load_vectors(content["embeddings"], [each["sha256"] for _, each in rows], folder)
     speakers: dict[str, tuple[Enrolled, ...]] = {name: () for name in content["speakers"]}
@@ -196,6 +166,6 @@ def _load_vectors(named: dict[str, str], ids: list[str], folder: Path) -> np.nda
     if file_checksum(path) != named["sha256"] or embeddings.ids != ids:
         raise DataError(
             "the embeddings of the registry were changed", file=path, expected="those that were enrolled",
-            found="others", fix=COPY,
+            found="others", fix=REMAKE,
         )  # fmt: skip
     return embeddings.vectors

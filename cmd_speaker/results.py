@@ -36,9 +36,7 @@ def embed_utterances(
     vectors = dict(track(pairs, "Embedding", len(utterances)))
     if not vectors:
         raise DataErrors("no utterance could be embedded", errors)
-    return Embeddings(
-        list(vectors), np.stack(list(vectors.values())), model=model.checksum
-    ), errors
+    return Embeddings(list(vectors), np.stack(list(vectors.values())), model=model.checksum), errors
 
 
 def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder: str | Path) -> str:

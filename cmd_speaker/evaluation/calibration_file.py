@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.calibration import Calibration, Origin
 from cmd_speaker.evaluation.qualities import Quality
-from cmd_speaker.files import json_checksum, write_json
+from cmd_speaker.files import load_stamped, save_stamped
 
 FILE_NAME = "calibration.json"
 """Its name in the folder of a model or a registry."""
@@ -21,8 +20,7 @@ REMAKE = "Make it again with cmd-speaker calibrate"
 
 def save_calibration(path: str | Path, calibration: Calibration) -> None:
     """Write a calibration, whole or not at all; raises `DataError` where the file cannot be written."""
-    content = {"format_version": FORMAT_VERSION, **describe(calibration)}
-    write_json(path, {**content, "checksum": json_checksum(content)})
+    save_stamped(path, FORMAT_VERSION, describe(calibration))
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:
@@ -39,34 +37,10 @@ def load_calibration(path: str | Path) -> Calibration:
     calibration has.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError("no such calibration", file=path, fix=REMAKE)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError("not a calibration", file=path, found=f"{error!r}"[:100], fix=REMAKE) from error
-    if version != FORMAT_VERSION:
-        raise DataError(
-            "a calibration of another version", file=path, expected=f"format {FORMAT_VERSION}", found=version,
-            fix="Upgrade cmd-speaker, or make it again with this one",
-        )  # fmt: skip
-    stored = content.pop("checksum", None)
-    found = json_checksum({"format_version": version, **content})
-    if stored != found:
-        raise DataError(
-            "the calibration was changed", file=path, expected=f"checksum {stored}", found=found, fix=REMAKE
-        )
-    try:
-        return _parse(content, path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            "the calibration is damaged", file=path, expected="the values that cmd-speaker calibrate writes",
-            found=f"{type(error).__name__}: {error}", fix=REMAKE,
-        ) from error  # fmt: skip
+    return load_stamped(path, FORMAT_VERSION, "calibration", partial(_parse, path), REMAKE)
 
 
-def _parse(content: dict[str, Any], path: Path) -> Calibration:
+def _parse(path: Path, content: dict[str, Any]) -> Calibration:
     qualities = tuple(Quality(**measure) for measure in content.pop("qualities"))
     origin = Origin(**content.pop("origin"))
     calibration = Calibration(**content, qualities=qualities, origin=origin, path=path)

@@ -180,6 +180,7 @@ def test_separable_scores_are_bounded_by_their_number():
     assert "below a nontarget" in fit.doubts[0]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("gap", [0.5, 1e-6, 0.0])
 def test_scores_that_only_just_separate_are_found(gap):
     """With no gap, one target and one nontarget share the score 0, and the slope would still be infinite."""
@@ -187,6 +188,17 @@ def test_scores_that_only_just_separate_are_found(gap):
     assert fit_calibration(scores, np.arange(100) < 50, ORIGIN).separable
     scores[50] = 0.01
     assert not fit_calibration(np.append(scores, 0.5), np.arange(101) < 50, ORIGIN).separable
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_slope_that_runs_away_beyond_all_curvature():
+    """One target and one nontarget share 0, all others are so far apart that only these two keep any curvature."""
+    labels = np.arange(102) < 51
+    scores = np.where(labels, 1.0, -1.0)
+    scores[[50, 101]] = 0.0
+    fit = fit_calibration(scores, labels, ORIGIN)
+    assert fit.separable
+    assert 0 < fit.slope < 10
 
 
 def test_few_trials_are_doubtful():

@@ -38,7 +38,7 @@ def write_trials(path, speakers):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with two models, audio, its manifest, trial lists, and embeddings of everybody and of the cohort."""
+    """A folder with two models, audio, its manifest, that of the cohort, and trial lists."""
     folder = tmp_path_factory.mktemp("calibrated")
     model = SpeakerModel.load(make_model(folder / "model", 0))
     make_model(folder / "other", 1)

@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_what_was_there(registry, monkeypatch):
     def fail(*_):
         raise DataError("no space")
 
-    monkeypatch.setattr("cmd_speaker.registry.write_json", fail)
+    monkeypatch.setattr("cmd_speaker.registry.save_stamped", fail)
     with pytest.raises(DataError, match="no space"):
         registry.enrol("Carla", [enrolled(9, 9)]).save()
     monkeypatch.undo()
@@ -148,7 +148,7 @@ def test_changed_files_are_found(registry):
     with pytest.raises(DataError, match="embeddings of the registry were changed"):
         load_registry(registry.folder)
     path.unlink()
-    with pytest.raises(DataError, match="no registry"):
+    with pytest.raises(DataError, match="no such registry"):
         load_registry(registry.folder)
 
 
@@ -157,7 +157,7 @@ def recording(*vector, seconds=2.0):
 
 
 def test_several_recordings_are_averaged_at_length_one():
-    """(1, 0) and (0, 2) average to (1, 1) / sqrt 2, whose cosine with (0, 1) is sqrt 1/2; alone they have 0 and 1."""
+    """(1, 0) and (0, 2) average to (1, 1) / sqrt 2, whose cosine with (0, 1) is sqrt 1/2; alone: 0 and 1."""
     speakers = [[recording(1, 0), recording(0, 2)], [recording(1, 0)], [recording(0, 2)]]
     found = Decider(Backend()).compare(speakers, recording(0, 5))
     np.testing.assert_allclose(found.scores, [0.5**0.5, 0, 1], atol=1e-7)
@@ -168,7 +168,7 @@ def test_several_recordings_are_averaged_at_length_one():
 
 
 def test_the_mean_is_subtracted_before_the_average():
-    """Less (1, 1): (1, 0) and (1, 1) of (2, 1) and (2, 2); the average (1.924, 0.383) of length 1, the test (1, 0)."""
+    """(2, 1) and (2, 2) less (1, 1) point to 0 and 45 degrees, their average to 22.5; the test points to 0."""
     backend = Backend(mean=np.float32([1, 1]))
     found = Decider(backend).compare([[recording(2, 1), recording(2, 2)]], recording(3, 1))
     np.testing.assert_allclose(found.scores, [np.cos(np.pi / 8)], atol=1e-6)
