@@ -13,7 +13,6 @@ and the actual against the minimum cost once it is calibrated.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import subprocess
 import sys
@@ -30,6 +29,7 @@ COHORT = ["--cohort", "train.npz"]
 BACKENDS: dict[str, list[str]] = {
     "raw cosine": [],
     "mean-subtracted": MEAN,
+    "AS-norm without the mean": [*COHORT, "--norm", "as", "--top", "300"],
     "S-norm": [*MEAN, *COHORT, "--norm", "s"],
     "AS-norm, top 300 utterances": [*MEAN, *COHORT, "--norm", "as", "--top", "300"],
     "AS-norm, top 50 speakers": [
@@ -68,7 +68,7 @@ def main() -> None:
         name: [load_scores(folder / scores_file(name, "test")) for folder in folders] for name in BACKENDS
     }
     rows = compare(scores, speakers)
-    text = f"{describe(rows)}; {len(folders)} runs\n\n" + table(rows, figures)
+    text = f"{describe(rows)}; runs: {len(folders)}\n\n" + table(rows, figures)
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     write_json(
@@ -79,7 +79,10 @@ def main() -> None:
 def command(folder: Path, *arguments: str | Path) -> str:
     """Run `cmd-speaker` in a folder; its standard output."""
     line = [sys.executable, "-c", "from cmd_speaker.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(line, cwd=folder, check=True, text=True, stdout=subprocess.PIPE).stdout
+    done = subprocess.run(line, cwd=folder, text=True, capture_output=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, arguments))}\n{done.stderr}")
+    return done.stdout
 
 
 def embed(run: Path, folder: Path, data: Path) -> None:
@@ -103,31 +106,18 @@ def measure(folder: Path, name: str, arguments: list[str]) -> dict[str, Any]:
     for part in ("valid", "test"):
         out = ["--out", scores_file(name, part), "--qualities", f"{part}.qualities.csv"]
         command(folder, "score", f"{part}.npz", f"{part}_trials.txt", *out, *arguments)
-        join_durations(folder, part)
     figures = {}
-    for calibration, qualities in (("score", []), ("score and qualities", QUALITIES)):
-        if "cohort_mean" in qualities and "--cohort" not in arguments:
-            qualities = [quality for quality in qualities if quality != "cohort_mean"]
-        chosen = [word for quality in qualities for word in ("--quality", quality)]
-        fit = [*chosen, "--metadata", "valid.qualities.csv"] if chosen else []
-        apply = ["--metadata", "test.qualities.csv"] if chosen else []
-        command(folder, "calibrate", scores_file(name, "valid"), "--prior", PRIOR, "--out", "c.json", *fit)
-        arguments_of_test = [scores_file(name, "test"), "--calibration", "c.json", *apply, "--json"]
-        figures[calibration] = json.loads(command(folder, "evaluate", *arguments_of_test))
+    known = [name for name in QUALITIES if name != "cohort_mean" or "--cohort" in arguments]
+    for calibration, chosen in (("score", []), ("score and qualities", known)):
+        tables = {
+            part: [f"--metadata={part}.csv", f"--metadata={part}.qualities.csv"] if chosen else []
+            for part in ("valid", "test")
+        }
+        fit = [*(f"--quality={quality}" for quality in chosen), *tables["valid"]]
+        command(folder, "calibrate", scores_file(name, "valid"), f"--prior={PRIOR}", "--out=c.json", *fit)
+        applied = [scores_file(name, "test"), "--calibration=c.json", *tables["test"], "--json"]
+        figures[calibration] = json.loads(command(folder, "evaluate", *applied))
     return figures
-
-
-def join_durations(folder: Path, part: str) -> None:
-    """Add the column `duration` of the manifest to the table of qualities."""
-    with (folder / f"{part}.csv").open(newline="", encoding="utf-8") as file:
-        durations = {row["ID"]: row["duration"] for row in csv.DictReader(file)}
-    path = folder / f"{part}.qualities.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row | {"duration": durations[row["ID"]]} for row in csv.DictReader(file)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def table(rows: Sequence[Row], figures: dict[str, list[dict[str, Any]]]) -> str:
@@ -142,8 +132,7 @@ def table(rows: Sequence[Row], figures: dict[str, list[dict[str, Any]]]) -> str:
     ]  # fmt: skip
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for row in rows:
-        difference = row.difference.eer if row.difference else None
-        cells = [row.name, f"{100 * row.eer:.2f}", difference.points() if difference else ""]
+        cells = [row.name, f"{100 * row.eer:.2f}", row.cells()[3]]
         names = ("min_dcf_005", "min_dcf_001", "act_dcf_005", "act_dcf_001", "min_cllr", "cllr")
         cells += [f"{mean(row, 'score', name):.3f}" for name in names]
         cells += [f"{100 * mean(row, 'score and qualities', 'eer'):.2f}"]
