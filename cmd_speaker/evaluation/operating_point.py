@@ -40,7 +40,8 @@ class OperatingPoint:
     def cost(self, frr: Any, far: Any) -> Any:
         """The normalised detection cost of error rates, numbers or arrays; see `Curve.min_dcf`."""
         miss, false_alarm = self.c_miss * self.p_target, self.c_fa * (1 - self.p_target)
-        return (miss * frr + false_alarm * far) / min(miss, false_alarm)
+        least = min(miss, false_alarm)
+        return miss / least * frr + false_alarm / least * far
 
     @property
     def key(self) -> str:
