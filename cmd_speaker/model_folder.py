@@ -42,8 +42,13 @@ def self_test_signal() -> np.ndarray:
     return (0.3 * chirp + 0.1 * noise).astype(np.float32)
 
 
-def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]) -> None:
-    """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on."""
+def save_model_folder(
+    folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]
+) -> dict[str, Any]:
+    """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on.
+
+    Returns the description, as `load_model_folder` does.
+    """
     folder = Path(folder)
     encoder = encoder.eval()
     weights = folder / "model.safetensors"
@@ -65,6 +70,7 @@ def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: d
     }
     description["checksum"] = json_checksum(description)
     write_json(folder / "model.json", description)
+    return description
 
 
 def load_model_folder(
