@@ -1,7 +1,8 @@
 """The file between a model and everything that scores: utterance ids with a float32 matrix.
 
 `.npz` holds the arrays `ids` (strings) and `embeddings`; `.safetensors` holds the tensor `embeddings`
-and, in its metadata under `ids`, the ids as a JSON list. Neither can carry code.
+and, in its metadata under `ids`, the ids as a JSON list. Both may say, under `model`, which model made them.
+`.scp` and `.ark` are Kaldi's. None of them can carry code.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,23 @@ import numpy as np
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_atomically
 
-EXTENSIONS = (".npz", ".safetensors")
+Contents = tuple[list[str], np.ndarray, str | None]
+"""Ids, vectors and model of a file."""
+EXTENSIONS = (".npz", ".safetensors", ".scp", ".ark")
 REMAKE = "Make it again with cmd-speaker embed"
 
 
 @dataclass
 class Embeddings:
-    """One embedding per utterance: `vectors` is float32 [N, D] and row k belongs to `ids[k]`."""
+    """One embedding per utterance: `vectors` is float32 [N, D] and row k belongs to `ids[k]`.
+
+    `model` is the checksum in the description of the model that made them; None where that is not known.
+    """
 
     ids: list[str]
     vectors: np.ndarray
     path: Path | None = None
+    model: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,27 +69,21 @@ def load_embeddings(path: str | Path) -> Embeddings:
     check_extension(path)
     if not path.is_file():
         raise DataError("no such embeddings file", file=path, fix="Make it with cmd-speaker embed")
-    ids, vectors = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    ids, vectors, model = _READERS[path.suffix.lower()](path)
     _check(ids, vectors, path)
-    return Embeddings(ids, vectors, path)
+    return Embeddings(ids, vectors, path, model)
 
 
 def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
     """Write an embeddings file in the form that its extension names; either all of it appears or nothing.
 
-    Raises `DataError` as `load_embeddings` would for the file, and where it cannot be written.
+    With `NAME.scp` the archive `NAME.ark` is written beside it. Kaldi's files do not keep the model. Raises
+    `DataError` as `load_embeddings` would for the file, and where it cannot be written.
     """
     path = Path(path)
     check_extension(path)
     _check(embeddings.ids, embeddings.vectors, path)
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        if path.suffix.lower() == ".npz":
-            np.savez(file, ids=np.array(embeddings.ids, dtype=np.str_), embeddings=embeddings.vectors)
-        else:
-            from safetensors.numpy import save
-
-            tensors = {"embeddings": np.ascontiguousarray(embeddings.vectors)}
-            file.write(save(tensors, metadata={"ids": json.dumps(embeddings.ids, ensure_ascii=False)}))
+    _WRITERS[path.suffix.lower()](path, embeddings)
 
 
 def check_extension(path: Path) -> None:
@@ -89,13 +91,24 @@ def check_extension(path: Path) -> None:
         raise DataError(
             "unknown kind of embeddings file",
             file=path,
-            expected=" or ".join(EXTENSIONS),
+            expected=", ".join(EXTENSIONS),
             found=f"'{path.suffix}'",
             fix="Name the file accordingly",
         )
 
 
-def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+def _write_npz(path: Path, embeddings: Embeddings) -> None:
+    arrays: dict[str, Any] = {
+        "ids": np.array(embeddings.ids, dtype=np.str_),
+        "embeddings": embeddings.vectors,
+    }
+    if embeddings.model is not None:
+        arrays["model"] = np.array(embeddings.model)
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read_npz(path: Path) -> Contents:
     if not zipfile.is_zipfile(path):
         raise _damaged(path, "another kind of file, or part of one")
     try:
@@ -104,6 +117,7 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
             if missing:
                 raise _lacks(path, "arrays ids and embeddings", f"only {', '.join(file.files) or 'nothing'}")
             ids, vectors = file["ids"], file["embeddings"]
+            model = file["model"] if "model" in file.files else None
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         if "Object arrays" in str(error):
             raise DataError(
@@ -122,10 +136,30 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
             found=f"{ids.dtype} {list(ids.shape)}",
             fix="Save the ids as numpy.array(ids, dtype=str)",
         )
-    return ids.tolist(), vectors
+    if model is not None and (model.dtype.kind != "U" or model.ndim != 0):
+        raise DataError(
+            "wrong name of the model",
+            file=path,
+            expected="one string",
+            found=f"{model.dtype} {list(model.shape)}",
+            fix=REMAKE,
+        )
+    return ids.tolist(), vectors, None if model is None else str(model)
 
 
-def _read_safetensors(path: Path) -> tuple[list[str], np.ndarray]:
+def _write_safetensors(path: Path, embeddings: Embeddings) -> None:
+    from safetensors.numpy import save
+
+    metadata = {"ids": json.dumps(embeddings.ids, ensure_ascii=False)}
+    if embeddings.model is not None:
+        metadata["model"] = embeddings.model
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(
+            save({"embeddings": np.ascontiguousarray(embeddings.vectors)}, metadata=metadata)
+        )
+
+
+def _read_safetensors(path: Path) -> Contents:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -149,7 +183,36 @@ def _read_safetensors(path: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(
             "wrong ids", file=path, expected="a JSON list of strings", found=type(ids).__name__, fix=REMAKE
         )
-    return ids, vectors
+    return ids, vectors, metadata.get("model")
+
+
+def _read_kaldi(path: Path) -> Contents:
+    from cmd_speaker.kaldi_vectors import read_ark, read_scp
+
+    ids, vectors = read_scp(path) if path.suffix.lower() == ".scp" else read_ark(path)
+    return ids, vectors, None
+
+
+def _write_kaldi(path: Path, embeddings: Embeddings) -> None:
+    from cmd_speaker.kaldi_vectors import write_ark, write_scp
+
+    embeddings.index()  # An id that occurs twice could not be read again.
+    write = write_scp if path.suffix.lower() == ".scp" else write_ark
+    write(path, embeddings.ids, embeddings.vectors)
+
+
+_READERS: dict[str, Callable[[Path], Contents]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".scp": _read_kaldi,
+    ".ark": _read_kaldi,
+}
+_WRITERS: dict[str, Callable[[Path, Embeddings], None]] = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".scp": _write_kaldi,
+    ".ark": _write_kaldi,
+}
 
 
 def _check(ids: list[str], vectors: np.ndarray, path: Path) -> None:

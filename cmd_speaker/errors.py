@@ -70,16 +70,20 @@ class DataError(CmdSpeakerError):
 
 
 class DataErrors(CmdSpeakerError):
-    """Several errors found in one pass; those that did not stop the rest of the work."""
+    """Several errors found in one pass; those that did not stop the rest of the work.
 
-    def __init__(self, summary: str, errors: Sequence[DataError]) -> None:
+    `count` is their number where only the first of them were kept.
+    """
+
+    def __init__(self, summary: str, errors: Sequence[DataError], count: int | None = None) -> None:
         super().__init__(summary)
         self.summary, self.errors = summary, list(errors)
+        self.count = len(self.errors) if count is None else count
 
     def __str__(self) -> str:
         lines = [f"{self.summary}:"] + [f"  {error}" for error in self.errors[:SHOWN_ERRORS]]
-        if len(self.errors) > SHOWN_ERRORS:
-            lines.append(f"  ... and {len(self.errors) - SHOWN_ERRORS} more")
+        if self.count > SHOWN_ERRORS:
+            lines.append(f"  ... and {self.count - SHOWN_ERRORS} more")
         return "\n".join(lines)
 
 

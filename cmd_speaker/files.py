@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cmd_speaker.errors import DataError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -56,3 +58,47 @@ def file_checksum(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_checksum(value: Any) -> str:
+    """SHA-256 of a value as JSON, whatever the order of its keys and its white space, in hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def save_stamped(path: str | Path, version: int, content: Mapping[str, Any]) -> None:
+    """Write `content` as JSON with a format version and its own checksum; raises as `write_atomically` does."""
+    stamped = {"format_version": version, **content}
+    write_json(path, {**stamped, "checksum": json_checksum(stamped)})
+
+
+def load_stamped(path: Path, version: int, what: str, parse: Callable[[dict[str, Any]], T], fix: str) -> T:
+    """What `parse` makes of the content that `save_stamped` wrote; `what` names it in errors.
+
+    Raises `DataError` for a file that is missing, was changed or has another version, and where `parse` raises
+    `KeyError`, `TypeError`, `ValueError` or `AttributeError` for values that cannot be.
+    """
+    if not path.is_file():
+        raise DataError(f"no such {what}", file=path, fix=fix)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found, stored = content["format_version"], content.pop("checksum", None)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError(f"not a {what}", file=path, found=f"{error!r}"[:100], fix=fix) from error
+    if found != version:
+        raise DataError(
+            f"a {what} of another version", file=path, expected=f"format {version}", found=found,
+            fix="Upgrade cmd-speaker, or make it again with this one",
+        )  # fmt: skip
+    if stored != json_checksum(content):
+        raise DataError(
+            f"the {what} was changed", file=path, expected=f"checksum {stored}",
+            found=json_checksum(content), fix=fix,
+        )  # fmt: skip
+    del content["format_version"]
+    try:
+        return parse(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"the {what} is damaged", file=path, expected="what cmd-speaker writes",
+            found=f"{type(error).__name__}: {error}", fix=fix,
+        ) from error  # fmt: skip

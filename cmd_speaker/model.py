@@ -11,7 +11,7 @@ import torch
 
 from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
 from cmd_speaker.encoder import SpeakerEncoder, check_device, embed_all
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
 
@@ -44,11 +44,22 @@ class SpeakerModel:
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
         """Write a model folder (see `cmd_speaker.model_folder`)."""
-        save_model_folder(folder, self.encoder, provenance or self.description.get("provenance", {}))
+        provenance = provenance or self.description.get("provenance", {})
+        self.description = save_model_folder(folder, self.encoder, provenance)
 
     @property
     def device(self) -> torch.device:
         return next(self.encoder.student.parameters()).device
+
+    @property
+    def checksum(self) -> str:
+        """What tells this model from all others: that of its description, weights included.
+
+        Raises `UsageError` for a model that was never saved.
+        """
+        if "checksum" not in self.description:
+            raise UsageError("a model has a checksum once it was saved")
+        return str(self.description["checksum"])
 
     @property
     def embedding_size(self) -> int:

@@ -7,7 +7,6 @@ the tables of `cmd_speaker.students` and `cmd_speaker.features`; nothing else is
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
-from cmd_speaker.files import as_json, file_checksum, write_atomically, write_json
+from cmd_speaker.files import as_json, file_checksum, json_checksum, write_atomically, write_json
 from cmd_speaker.students import STUDENTS
 
 FORMAT_VERSION = 1
@@ -43,8 +42,13 @@ def self_test_signal() -> np.ndarray:
     return (0.3 * chirp + 0.1 * noise).astype(np.float32)
 
 
-def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]) -> None:
-    """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on."""
+def save_model_folder(
+    folder: str | Path, encoder: SpeakerEncoder, provenance: dict[str, Any]
+) -> dict[str, Any]:
+    """Write `encoder` (on any device) into `folder`; `provenance` says what it was trained on.
+
+    Returns the description, as `load_model_folder` does.
+    """
     folder = Path(folder)
     encoder = encoder.eval()
     weights = folder / "model.safetensors"
@@ -64,8 +68,9 @@ def save_model_folder(folder: str | Path, encoder: SpeakerEncoder, provenance: d
         "self_test": _self_test_embedding(encoder).tolist(),
         "provenance": provenance,
     }
-    description["checksum"] = _checksum(description)
+    description["checksum"] = json_checksum(description)
     write_json(folder / "model.json", description)
+    return description
 
 
 def load_model_folder(
@@ -124,10 +129,10 @@ def _read_description(path: Path) -> dict[str, Any]:
             "not readable as a model description", file=path, found=str(error),
             fix="Copy the model folder again from its source",
         ) from error  # fmt: skip
-    if stored != _checksum(description) or not canonical:
+    if stored != json_checksum(description) or not canonical:
         raise DataError(
             "the model description was changed", file=path, expected=f"checksum {stored}",
-            found=_checksum(description) if canonical else "other white space",
+            found=json_checksum(description) if canonical else "other white space",
             fix="Copy the model folder again from its source",
         )  # fmt: skip
     if description["format_version"] > FORMAT_VERSION:
@@ -140,7 +145,7 @@ def _read_description(path: Path) -> dict[str, Any]:
             raise DataError(
                 f"unknown {key}", file=path, expected=value, found=description[key], fix="Upgrade cmd-speaker"
             )
-    return description
+    return description | {"checksum": stored}
 
 
 def _run_self_test(encoder: SpeakerEncoder, expected: list[float], path: Path) -> None:
@@ -171,7 +176,3 @@ def _build(table: dict[str, type[nn.Module]], name: str, arguments: dict[str, An
             expected=" or ".join(table), found=name, fix="Upgrade cmd-speaker",
         )  # fmt: skip
     return table[name](**arguments)
-
-
-def _checksum(description: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

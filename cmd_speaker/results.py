@@ -10,10 +10,11 @@ import numpy as np
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.comparison import compare, describe, table
-from cmd_speaker.evaluation.scores import load_scores, save_scores
+from cmd_speaker.evaluation.job import ScoringJob
+from cmd_speaker.evaluation.scores import load_scores
 from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
-from cmd_speaker.evaluation.trials import Trials, all_pairs
+from cmd_speaker.evaluation.trials import all_pairs
 from cmd_speaker.files import write_json
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import SpeakerModel
@@ -36,13 +37,15 @@ def embed_utterances(
     vectors = dict(track(pairs, "Embedding", len(utterances)))
     if not vectors:
         raise DataErrors("no utterance could be embedded", errors)
-    return Embeddings(list(vectors), np.stack(list(vectors.values()))), errors
+    return Embeddings(
+        list(vectors), np.stack(list(vectors.values())), model=model.description.get("checksum")
+    ), errors
 
 
-def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder: str | Path) -> str:
-    """Embed `test`, score `trials` and all pairs, write everything below `folder`, and return a table.
+def evaluate_student(model: SpeakerModel, test: Manifest, trials: Path, folder: str | Path) -> str:
+    """Embed `test`, score the list `trials` and all pairs, write everything below `folder`, and return a table.
 
-    Files: `embeddings.npz`, `scores.txt` and `results.json` (fractions, not percent).
+    Files: `embeddings.npz`, `scores.txt` with its record, and `results.json` (fractions, not percent).
     """
     folder = Path(folder)
     embeddings, errors = embed_utterances(model, test.utterances, list_path=test.path)
@@ -50,13 +53,15 @@ def evaluate_student(model: SpeakerModel, test: Manifest, trials: Trials, folder
         raise DataErrors(f"{test.path}: {len(errors)} of {len(test)} utterances cannot be embedded", errors)
     save_embeddings(folder / "embeddings.npz", embeddings)
     speakers = {utterance.id: utterance.spk_id for utterance in test}
-    listed, missing = cosine_scores(embeddings, trials)
-    if missing:
-        raise DataErrors(f"{trials.path}: {len(missing)} trials cannot be scored", missing)
-    save_scores(folder / "scores.txt", listed)
+    scored = ScoringJob(folder / "embeddings.npz", trials, folder / "scores.txt").run()
+    if scored.left_out:
+        raise DataErrors(
+            f"{trials}: {scored.left_out} trials cannot be scored", scored.errors, scored.left_out
+        )
+    listed = load_scores(folder / "scores.txt")
     pairs, _ = cosine_scores(embeddings, all_pairs(embeddings.ids, [speakers[i] for i in embeddings.ids]))
     rows: dict[str, Summary] = {
-        trials.path.name if trials.path else "trials": summarise(listed, speakers),
+        trials.name: summarise(listed, speakers),
         "all pairs": summarise(pairs, speakers, replicates=0),
     }
     results = {name: summary.as_dict() for name, summary in rows.items()}

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from cmd_speaker.cli import check_data, embed, evaluate, score, train, verify  # noqa: F401
+from cmd_speaker.cli import (  # noqa: F401
+    calibrate,
+    check_data,
+    convert,
+    embed,
+    evaluate,
+    registry,
+    score,
+    train,
+    verify,
+)
 from cmd_speaker.cli.app import app
 from cmd_speaker.errors import exit_code_of
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cmd_speaker.cli.app import Convert, Device, Json, app
+from cmd_speaker.cli.decide import warn
 from cmd_speaker.errors import DataErrors
 
 
@@ -17,7 +18,7 @@ from cmd_speaker.errors import DataErrors
 def embed(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
     inputs: Annotated[list[str], typer.Argument(help="A manifest .csv, wav.scp, folder, pattern or files.")],
-    out: Annotated[Path, typer.Option(help="EMBEDDINGS to write: .npz or .safetensors.")],
+    out: Annotated[Path, typer.Option(help="EMBEDDINGS to write: .npz, .safetensors, .scp or .ark.")],
     data_root: Annotated[Path | None, typer.Option(help="Folder that $data_root stands for.")] = None,
     convert: Convert = False,
     device: Device = "cpu",
@@ -45,14 +46,21 @@ def info(
     as_json: Json = False,
 ) -> None:
     """What a model is and was trained on; verifies its checksums and self-test."""
+    from cmd_speaker.decision import Decider
+    from cmd_speaker.evaluation.calibration_file import describe
     from cmd_speaker.model import SpeakerModel
 
     loaded = SpeakerModel.load(model)
+    decider = Decider.load(model, loaded.checksum)
+    calibration = decider.calibration
     description = {k: v for k, v in loaded.description.items() if k != "self_test"}
     description["parameters"] = sum(p.numel() for p in loaded.encoder.student.parameters())
+    description["backend"] = decider.backend.description()
+    description["calibration"] = calibration and (describe(calibration) if as_json else str(calibration))
     if as_json:
         print(json.dumps(description, indent=1))
         return
     for name, value in description.items():
         print(f"{name:<16} {value if not isinstance(value, dict) else json.dumps(value)}")
     print("self-test        passed")
+    warn(decider.warnings)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cmd_speaker.cli.app import Json, app
-
-if TYPE_CHECKING:
-    from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.cli.decide import parse_point, warn
 
 
 @app.command()
@@ -24,51 +23,64 @@ def evaluate(
     speakers: Annotated[
         Path | None, typer.Option(help="Manifest or utt2spk: gives 95 % intervals over speakers.")
     ] = None,
+    metadata: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV about utterances or speakers, for --by and quality measures. Repeatable."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN[:EDGES]", help="Error rates by groups of its values, 'duration:2,4'. Repeatable."
+        ),
+    ] = None,
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="From `calibrate`: one for all systems, or one for each.")
+    ] = None,
+    llr: Annotated[bool, typer.Option("--llr", help="The scores are log-likelihood ratios already.")] = False,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="P[,CMISS,CFA]", help="Where costs are measured; 0.01 and 0.05 unless given. Repeatable."
+        ),
+    ] = None,
+    far: Annotated[
+        list[float] | None,
+        typer.Option(help="False acceptance rate at which the miss rate is given: 0.01. Repeatable."),
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="A name for each system, in order.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Write PAGE.html, PAGE.json and PAGE.md.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
+    replicates: Annotated[int, typer.Option(help="Draws of the bootstrap; 0: no intervals.", min=0)] = 1000,
     as_json: Json = False,
 ) -> None:
-    """EER and normalised minDCF; several systems are compared pairwise with the first, on the same trials."""
-    from cmd_speaker.evaluation.bootstrap import paired_difference
-    from cmd_speaker.evaluation.scores import load_utt2spk, match_pairs
-    from cmd_speaker.evaluation.summary import summarise
+    """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
+    from cmd_speaker.evaluation.evaluate import FARS, POINTS, Question, evaluate_scores
+    from cmd_speaker.report import as_text, report_paths, write_report
 
-    systems = [_labelled(path, trials) for path in scores]
-    for other in systems[1:]:
-        match_pairs(systems[0], other.trials)
-        match_pairs(other, systems[0].trials)
-    utt2spk = load_utt2spk(speakers) if speakers else None
-    summaries = [summarise(system, utt2spk, seed=seed) for system in systems]
-    differences = [
-        paired_difference([systems[0]], [other], utt2spk, seed) if utt2spk else None for other in systems[1:]
-    ]
-    if as_json:
-        rows: list[dict[str, Any]] = [
-            {"scores": str(path), **summary.as_dict()}
-            for path, summary in zip(scores, summaries, strict=True)
-        ]
-        for row, difference in zip(rows[1:], differences, strict=True):
-            row["eer_difference"] = difference and difference.eer.as_dict()
-        print(json.dumps(rows[0] if len(rows) == 1 else rows, indent=1))
-    else:
-        for path, summary in zip(scores, summaries, strict=True):
-            print(f"{path}: {summary}")
-        for path, difference in zip(scores[1:], differences, strict=True):
-            if difference is not None:
-                print(f"{path} - {scores[0]}: EER {difference.eer}")
-    if utt2spk is None:
-        print("No interval: give the speakers with --speakers MANIFEST|utt2spk.", file=sys.stderr)
-    elif summaries[0].warning:
-        print(f"Warning: {summaries[0].warning}.", file=sys.stderr)
-
-
-def _labelled(path: Path, trials: Path | None) -> Scores:
-    from cmd_speaker.evaluation.scores import attach_labels, load_scores
-    from cmd_speaker.evaluation.trials import load_trials
-
-    scores = load_scores(path)
-    if trials is None:
-        return scores
-    labelled, extra = attach_labels(scores, load_trials(trials))
-    if extra:
-        print(f"{path}: {extra} scores of trials that {trials} does not list were left out", file=sys.stderr)
-    return labelled
+    if report:
+        given = (*scores, trials, speakers, *(metadata or ()), *(calibration or ()))
+        report_paths(report, [path for path in given if path])
+    question = Question(
+        trials=trials,
+        speakers=speakers,
+        metadata=metadata or (),
+        columns=by or (),
+        calibrations=calibration or (),
+        llr=llr,
+        points=list(dict.fromkeys(map(parse_point, point))) if point else POINTS,
+        fars=far or FARS,
+        names=name or (),
+        seed=seed,
+        replicates=replicates,
+        keep=report is not None,
+        command=shlex.join(["cmd-speaker", *sys.argv[1:]]),
+    )
+    evaluation = evaluate_scores(scores, question)
+    rows = [system.as_dict() for system in evaluation.systems]
+    print(json.dumps(rows if len(rows) > 1 else rows[0], indent=1) if as_json else as_text(evaluation))
+    warn(evaluation.warnings)
+    if report:
+        for path in write_report(report, evaluation):
+            print(path, file=sys.stderr)

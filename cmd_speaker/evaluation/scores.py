@@ -7,15 +7,28 @@ A score file has a line `enrol test score` or `enrol test score label` for every
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.trials import BLOCK, LABELS, Lines, Trials, number_ids, read_lines, writable_ids
+from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
+from cmd_speaker.evaluation.lines import WrittenIds, join_columns, read_pieces
+from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields
 from cmd_speaker.files import write_atomically
+
+SCORE_FILE = FileKind(
+    "score file",
+    {
+        "plain": "enrol test score",
+        "labelled": "enrol test score label",
+        "label first": "enrol test label score",
+        "with qualities": "enrol test score target|nontarget norm norm mean mean",
+    },
+    "Remove the column of labels, and give the labelled trial list with --trials",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,53 +56,91 @@ class Scores:
         return self.labels
 
 
-def load_scores(path: str | Path) -> Scores:
-    """Read a score file; the scores are float64 [n].
+def read_scores(path: str | Path, block: int = BLOCK) -> Iterator[Scores]:
+    """Read a score file of any length, in any form of `SCORE_FILE`, at most `block` scores at a time.
 
-    Raises `DataError` for a missing, unreadable or empty file, and `DataErrors` with every row whose number
-    of fields is not that of the file, whose score is not a finite number or whose label is unknown.
+    The blocks are in the order of the file; each has a table of ids of its own. Raises as `load_scores` does:
+    wrong rows at the end of the file, with their number.
     """
-    lines = read_lines(Path(path), "score file")
-    width = 4 if np.count_nonzero(lines.counts == 4) > len(lines) / 2 else 3
-    if (lines.counts != width).any():
-        raise _bad_rows(lines, width)
-    words, labels = lines.columns(width), None
-    try:
-        scores = np.fromiter(map(float, words[2]), np.float64, len(lines))
-        if width == 4:
-            labels = np.fromiter(map(LABELS.__getitem__, words[3]), bool, len(lines))
-    except (ValueError, KeyError) as error:
-        raise _bad_rows(lines, width) from error
-    if not np.isfinite(scores).all():
-        raise _bad_rows(lines, width)
-    ids, enrol, test = number_ids(words[0], words[1])
-    return Scores(Trials(ids, enrol, test, labels, lines.path, lines.rows), scores)
+    for fields in read_fields(path, SCORE_FILE, block):
+        yield _from_fields(path, [fields])
+
+
+def load_scores(path: str | Path) -> Scores:
+    """Read a whole score file; the scores are float64 [n].
+
+    Raises `DataError` for a missing, unreadable or empty file or one that can be read in two ways, and
+    `DataErrors` with the rows whose number of fields is not that of the file, whose score is not a finite
+    number or whose label is unknown.
+    """
+    return _from_fields(path, read_fields(path, SCORE_FILE, BLOCK))
 
 
 def save_scores(path: str | Path, scores: Scores) -> None:
-    """Write a score file, with labels (1 or 0) where they are known; either all of it appears or nothing.
+    """Write a score file, with labels (1 or 0) where they are known; raises as `write_scores` does."""
+    write_scores(path, (scores,))
+
+
+def write_scores(path: str | Path, blocks: Iterable[Scores]) -> int:
+    """Write a score file block by block and return the number of scores; either all of it appears or nothing.
 
     Nine significant digits give every float32 back as it was. Raises `DataError` for an id that contains
-    white space, for a score that is not finite, and where the file cannot be written.
+    white space, for a score that is not finite, for blocks with and without labels, and where the file
+    cannot be written.
     """
-    trials, names = scores.trials, writable_ids(path, scores.trials)
+    total, names = 0, WrittenIds(path)
+    labelled: bool | None = None
+    with write_atomically(path) as temporary, temporary.open("wb") as file:
+        for scores in blocks:
+            if labelled not in (None, scores.labels is not None):
+                raise DataError(
+                    "some scores have labels and some have none", file=path, expected="labels for all or none",
+                    fix="Give all trials labels",
+                )  # fmt: skip
+            labelled = scores.labels is not None
+            _check_finite(path, scores)
+            encoded = names.encode(scores.trials.ids)
+            for start in range(0, len(scores), BLOCK):
+                file.write(_score_lines(scores, encoded, slice(start, start + BLOCK)))
+            total += len(scores)
+    return total
+
+
+def _from_fields(path: str | Path, pieces: Iterable[Fields]) -> Scores:
+    scores: list[np.ndarray] = []
+
+    def without_scores() -> Iterator[Fields]:
+        for fields in pieces:
+            assert fields.scores is not None
+            scores.append(fields.scores)
+            yield fields
+
+    trials = from_fields(path, without_scores())
+    return Scores(trials, np.concatenate(scores))
+
+
+def _score_lines(scores: Scores, names: np.ndarray, block: slice) -> bytes:
+    trials, values = scores.trials, scores.scores[block]
+    enrol, test = names[trials.enrol[block]].tolist(), names[trials.test[block]].tolist()
+    # One format for all: half the time of one format each.
+    cells = (b" %.9g\0" * len(values) % tuple(values.tolist())).split(b"\0")[:-1]
+    if trials.labels is None:
+        ends = [b"\n"] * len(values)
+    else:
+        ends = np.array([b" 0\n", b" 1\n"], dtype=object)[trials.labels[block].astype(int)].tolist()
+    return join_columns([enrol, [b" "] * len(values), test, cells, ends])
+
+
+def _check_finite(path: str | Path, scores: Scores) -> None:
     bad = np.flatnonzero(~np.isfinite(scores.scores))
     if len(bad):
         raise DataError(
-            f"the score of {' '.join(trials.pair(bad[0]))} is not finite",
+            f"the score of {' '.join(scores.trials.pair(bad[0]))} is not finite",
             file=path,
             expected="finite numbers",
             found=f"{len(bad)} of {len(scores)} scores that are NaN or infinite",
             fix="Check the embeddings that they come from",
         )
-    ends = np.array(["\n"] if trials.labels is None else [" 0\n", " 1\n"], dtype=object)
-    with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for start in range(0, len(scores), BLOCK):
-            block = slice(start, start + BLOCK)
-            which = np.zeros(len(trials.enrol[block]), int) if trials.labels is None else trials.labels[block]
-            columns = (names[trials.enrol[block]], names[trials.test[block]], scores.scores[block].tolist())
-            rows = zip(*columns, ends[which.astype(int)], strict=True)
-            file.writelines(f"{enrol} {test} {score:.9g}{end}" for enrol, test, score, end in rows)
 
 
 def attach_labels(scores: Scores, trials: Trials) -> tuple[Scores, int]:
@@ -163,17 +214,11 @@ def load_utt2spk(path: str | Path) -> dict[str, str]:
     Raises `DataError` for a missing, unreadable or empty file or a CSV without these columns, and
     `DataErrors` with every incomplete row and every utterance that occurs twice.
     """
-    lines = read_lines(Path(path), "list of speakers")
-    if lines.path.suffix.lower() == ".csv":
-        rows = _csv_rows(lines.path)
-    else:
-        errors = [
-            lines.error(k, "wrong number of fields", "'utterance speaker'")
-            for k in np.flatnonzero(lines.counts != 2).tolist()
-        ]
-        if errors:
-            raise DataErrors(f"{path}: {len(errors)} of {len(lines)} rows are wrong", errors)
-        rows = list(zip(map(lines.row, range(len(lines))), *lines.columns(2), strict=True))
+    path = Path(path)
+    lines = [line for piece in read_pieces(path, "list of speakers") for line in piece.lines()]
+    if not lines:
+        raise DataError("the list of speakers is empty", file=path, fix="Make it again")
+    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _utt2spk_rows(path, lines)
     speakers: dict[str, str] = {}
     errors = []
     for row, utterance, speaker in rows:
@@ -193,6 +238,25 @@ def load_utt2spk(path: str | Path) -> dict[str, str]:
     if errors:
         raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
     return speakers
+
+
+def _utt2spk_rows(path: Path, lines: list[tuple[int, list[bytes]]]) -> list[tuple[int, str, str]]:
+    """Line number, utterance and speaker of every row of Kaldi's `utt2spk`."""
+    errors = [
+        DataError(
+            "wrong number of fields",
+            file=path,
+            row=row,
+            expected="'utterance speaker'",
+            found=f"'{b' '.join(fields).decode()[:100]}'",
+            fix="Correct the line",
+        )
+        for row, fields in lines
+        if len(fields) != 2
+    ]
+    if errors:
+        raise DataErrors(f"{path}: {len(errors)} of {len(lines)} rows are wrong", errors)
+    return [(row, fields[0].decode(), fields[1].decode()) for row, fields in lines]
 
 
 def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
@@ -217,30 +281,6 @@ def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
                 "the manifest is not a CSV file", file=path, row=reader.line_num,
                 expected="comma-separated fields, quotes in pairs", found=str(error), fix="Correct the row",
             ) from error  # fmt: skip
-
-
-def _bad_rows(lines: Lines, width: int) -> DataErrors:
-    """Every row of a score file that has not the `width` of the file, a finite score and a known label."""
-    form = "'enrol test score'" if width == 3 else "'enrol test score label'"
-    errors = []
-    for k, (start, stop) in enumerate(
-        zip(lines.bounds[:-1].tolist(), lines.bounds[1:].tolist(), strict=True)
-    ):
-        fields = lines.tokens[start:stop]
-        if len(fields) != width:
-            errors.append(lines.error(k, "wrong number of fields", f"{form} as in the rest of the file"))
-        elif not _is_finite(fields[2]):
-            errors.append(lines.error(k, f"bad score '{fields[2]}'", f"a finite number in {form}"))
-        elif width == 4 and fields[3] not in LABELS:
-            errors.append(lines.error(k, f"unknown label '{fields[3]}'", " or ".join(LABELS)))
-    return DataErrors(f"{lines.path}: {len(errors)} of {len(lines)} rows of the score file are wrong", errors)
-
-
-def _is_finite(word: str) -> bool:
-    try:
-        return math.isfinite(float(word))
-    except ValueError:
-        return False
 
 
 def _check_single(scored: Trials, repeated: np.ndarray) -> None:

@@ -36,13 +36,13 @@ def main(argv: list[str]) -> None:
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
     train, valid, test = load_parts(corpus, hparams["data_folder"])
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
-    valid_trials, test_trials = load_trials(corpus.valid_trials), load_trials(corpus.test_trials)
+    valid_trials = load_trials(corpus.valid_trials)
     print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
 
     for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
         student.run.add_checksums(*vars(corpus).values())
-        train_one(student, train, (valid, valid_trials), (test, test_trials))
+        train_one(student, train, (valid, valid_trials), (test, corpus.test_trials))
     recipe.run.begin()
     print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
@@ -72,7 +72,7 @@ def load_parts(corpus: Prepared, data_folder: str) -> tuple[Manifest, Manifest, 
 
 
 def train_one(
-    recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials], test: tuple[Manifest, Trials]
+    recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials], test: tuple[Manifest, Path]
 ) -> None:
     """Everything from the manifests to the scores of one student."""
     teachers = prepare_teachers(recipe, train, valid, recipe.hparams["data_folder"])

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
 
     model = SpeakerModel(encoder)
     model.save(folder / "model", recipe.run.provenance())
-    print(evaluate_student(model, test, load_trials(corpus.test_trials), folder))
+    print(evaluate_student(model, test, corpus.test_trials, folder))
 
 
 if __name__ == "__main__":

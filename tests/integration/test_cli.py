@@ -58,7 +58,9 @@ def test_every_bad_file_is_named_and_the_rest_is_done(cli, model, audio, tmp_pat
     for name, problem in bad.items():
         assert any(name in line and problem in line for line in lines), (name, err)
     assert "2 embeddings of 12 utterances" in err
-    assert load_embeddings(tmp_path / "e.npz").ids == ["910100000.wav", "910100001.wav"]
+    written = load_embeddings(tmp_path / "e.npz")
+    assert written.ids == ["910100000.wav", "910100001.wav"]
+    assert written.model == json.loads((model / "model.json").read_text())["checksum"]
 
 
 def test_bad_files_of_a_manifest_are_named_with_their_row(cli, model, audio, tmp_path):
@@ -141,7 +143,7 @@ def test_no_speakers_no_interval(cli, trained):
 def test_several_systems_are_compared(cli, trained, tmp_path):
     perfect = tmp_path / "perfect.txt"
     lines = [line.split() for line in (trained / "scores.txt").read_text().splitlines()]
-    perfect.write_text("".join(f"{a} {b} {label} {label}\n" for a, b, _, label in lines))
+    perfect.write_text("".join(f"{a} {b} {label}.5 {label}\n" for a, b, _, label in lines))
     speakers = trained / "manifests" / "test.csv"
     code, out, _ = cli("evaluate", trained / "scores.txt", perfect, "--speakers", speakers, "--json")
     assert code == 0
@@ -150,7 +152,7 @@ def test_several_systems_are_compared(cli, trained, tmp_path):
     assert (second["eer"], difference["difference"]) == (0, -first["eer"])
     assert difference["low"] <= difference["difference"] <= difference["high"]
     code, out, _ = cli("evaluate", trained / "scores.txt", perfect, "--speakers", speakers)
-    assert f"{perfect} - {trained / 'scores.txt'}: EER" in out
+    assert f"points lower than that of {first['name']}" in out
 
 
 def test_an_unknown_utterance_is_named_and_the_rest_is_scored(cli, trained, tmp_path):

@@ -30,7 +30,8 @@ def test_the_wheel_holds_cmd_speaker_only(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cmd_speaker"}
 
 
-def test_the_wheel_holds_every_module(wheel):
+def test_the_wheel_holds_every_module_and_style_sheet(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if name.endswith(".py")}
-    assert packed == {path.relative_to(ROOT).as_posix() for path in (ROOT / "cmd_speaker").rglob("*.py")}
+        packed = {name for name in archive.namelist() if name.endswith((".py", ".css"))}
+    there = [path for kind in ("*.py", "*.css") for path in (ROOT / "cmd_speaker").rglob(kind)]
+    assert packed == {path.relative_to(ROOT).as_posix() for path in there}

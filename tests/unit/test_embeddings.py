@@ -37,6 +37,20 @@ def test_saved_embeddings_come_back(path):
     assert loaded.index() == {"id1/a": 0, "id2/ü": 1, "id3/c": 2}
 
 
+def test_the_model_comes_back(path):
+    save_embeddings(path, Embeddings(IDS, VECTORS, model="0f3a"))
+    assert load_embeddings(path).model == "0f3a"
+    store(path, IDS, VECTORS)
+    assert load_embeddings(path).model is None
+
+
+@pytest.mark.parametrize("model", [np.array(["a"]), np.array(3)])
+def test_a_model_that_is_not_one_string_is_refused(tmp_path, model):
+    np.savez(tmp_path / "a.npz", ids=np.array(IDS), embeddings=VECTORS, model=model)
+    with pytest.raises(DataError, match="wrong name of the model"):
+        load_embeddings(tmp_path / "a.npz")
+
+
 def test_a_view_is_saved_as_its_values(path):
     save_embeddings(path, Embeddings(IDS, VECTORS[::-1]))
     np.testing.assert_array_equal(load_embeddings(path).vectors, VECTORS[::-1])
@@ -51,7 +65,7 @@ def test_duplicate_ids_have_no_index():
     "call", [load_embeddings, lambda path: save_embeddings(path, Embeddings(IDS, VECTORS))]
 )
 def test_unknown_extension(tmp_path, call):
-    with pytest.raises(DataError, match=r"expected \.npz or \.safetensors, found '\.txt'"):
+    with pytest.raises(DataError, match=r"expected \.npz, \.safetensors, \.scp, \.ark, found '\.txt'"):
         call(tmp_path / "embeddings.txt")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.students import EcapaTdnn
@@ -145,12 +145,11 @@ def test_not_a_model_folder(folder, missing):
 )
 def test_unknown_names_are_refused_not_run(folder, change, message):
     """Also where somebody has corrected the checksum."""
-    from cmd_speaker.files import write_json
-    from cmd_speaker.model_folder import _checksum
+    from cmd_speaker.files import json_checksum, write_json
 
     description = json.loads((folder / "model.json").read_text()) | change
     description.pop("checksum")
-    write_json(folder / "model.json", {**description, "checksum": _checksum(description)})
+    write_json(folder / "model.json", {**description, "checksum": json_checksum(description)})
     with pytest.raises(DataError, match=message):
         SpeakerModel.load(folder)
 
@@ -173,3 +172,12 @@ def test_loading_reads_no_other_file(folder):
 def test_bad_arrays(model, samples, message):
     with pytest.raises(DataError, match=message):
         model.embed(samples)
+
+
+def test_a_saved_model_has_the_checksum_of_its_folder(model, tmp_path):
+    unsaved = SpeakerModel(model.encoder)
+    with pytest.raises(UsageError, match="once it was saved"):
+        _ = unsaved.checksum
+    unsaved.save(tmp_path / "model")
+    stored = json.loads((tmp_path / "model" / "model.json").read_text())["checksum"]
+    assert unsaved.checksum == stored == SpeakerModel.load(tmp_path / "model").checksum

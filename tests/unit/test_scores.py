@@ -10,8 +10,9 @@ import pytest
 import cmd_speaker.errors
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.evaluation.budget import Budget
 from cmd_speaker.evaluation.scores import Scores, attach_labels, load_scores, load_utt2spk, save_scores
-from cmd_speaker.evaluation.scoring import cosine_scores
+from cmd_speaker.evaluation.scoring import TrialScorer, cosine_scores
 from cmd_speaker.evaluation.trials import all_pairs, load_trials
 
 
@@ -42,14 +43,52 @@ def test_three_and_four_fields(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        # WeSpeaker, wespeaker/bin/score.py: '{} {} {:.5f} {}'.
+        "id10270/a.wav id10270/b.wav 0.81250 target\nid10270/a.wav id10300/c.wav -0.03125 nontarget\n",
+        # WeSpeaker, wespeaker/bin/score_norm.py: the same, then norms and cohort means of both sides.
+        "id10270/a.wav id10270/b.wav 0.81250 target 9.1250 8.0000 0.1250 -0.5000\n"
+        "id10270/a.wav id10300/c.wav -0.03125 nontarget 9.1250 7.5000 0.1250 0.2500\n",
+        # 3D-Speaker, speakerlab/bin/compute_score_metrics.py: the line of the trial list, then '%.5f'.
+        "id10270/a.wav id10270/b.wav target 0.81250\nid10270/a.wav id10300/c.wav nontarget -0.03125\n",
+        "id10270/a.wav id10270/b.wav 1 0.81250\nid10270/a.wav id10300/c.wav 0 -0.03125\n",
+        # SpeechBrain, recipes/VoxCeleb/SpeakerRec/speaker_verification_cosine.py: '%s %s %i %f'.
+        "id10270/a.wav id10270/b.wav 1 0.812500\nid10270/a.wav id10300/c.wav 0 -0.031250\n",
+        # Kaldi, src/ivectorbin/ivector-plda-scoring.cc and ivector-compute-dot-products.cc: no label.
+        "id10270/a.wav id10270/b.wav 0.8125\nid10270/a.wav id10300/c.wav -0.03125\n",
+    ],
+)
+def test_score_files_of_other_toolkits(tmp_path, text):
+    scores = load_scores(write(tmp_path, text))
+    assert pairs(scores.trials) == [("id10270/a.wav", "id10270/b.wav"), ("id10270/a.wav", "id10300/c.wav")]
+    assert scores.scores.tolist() == [0.8125, -0.03125]
+    assert scores.labels is None or scores.labels.tolist() == [True, False]
+    assert (scores.labels is None) == (len(text.split()) == 6)
+
+
+def test_scores_that_are_all_0_or_1_need_a_trial_list(tmp_path):
+    path = write(tmp_path, "a b 0 1\na c 1 0\n")
+    with pytest.raises(
+        DataError, match=r"'enrol test score label' or 'enrol test label score'.*--trials"
+    ) as caught:
+        load_scores(path)
+    assert (caught.value.file, caught.value.row) == (path, 1)
+    same_in_both = load_scores(write(tmp_path, "a b 1 1\na c 0 0\n"))
+    assert same_in_both.scores.tolist() == same_in_both.labels.tolist() == [1, 0]
+    trials = load_trials(write(tmp_path, "1 a b\n0 a c\n", "trials.txt"))
+    assert attach_labels(load_scores(write(tmp_path, "a b 0\na c 1\n")), trials)[0].scores.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
     ("text", "rows", "words"),
     [
         ("a b 0.5\na c nan\n", [2], "bad score 'nan'"),
         ("a b 0.5\na c inf\n", [2], "bad score 'inf'"),
         ("a b 0.5\na c 0,7\n\na d x\n", [2, 4], "bad score"),
         ("a b 0.5\na c\n", [2], "wrong number of fields"),
-        ("a b 0.5\na c 0.5 1\na d 0.1\n", [2], "wrong number of fields"),
-        ("a b 0.5 1\na c 0.5 0\na d 0.1\n", [3], "wrong number of fields"),
+        ("a b 0.5\na c 0.5 1\na d 0.1\n", [2], "another form"),
+        ("a b 0.5 1\na c 0.5 0\na d 0.1\n", [3], "another form"),
         ("a b 0.5 1\na c 0.5 yes\n", [2], "unknown label 'yes'"),
     ],
 )
@@ -185,7 +224,9 @@ def test_blocks_do_not_change_a_bit():
     trials = all_pairs(ids, ids)
     whole, _ = cosine_scores(embeddings, trials)
     for block in (1, 7, 1000):
-        np.testing.assert_array_equal(cosine_scores(embeddings, trials, block)[0].scores, whole.scores)
+        blocks = (trials.take(np.arange(k, min(k + block, 1770))) for k in range(0, 1770, block))
+        parts = TrialScorer(embeddings, budget=Budget(2**24, 3)).score(blocks)
+        np.testing.assert_array_equal(np.concatenate([part.scores for part in parts]), whole.scores)
     unit = embeddings.vectors / np.linalg.norm(embeddings.vectors.astype(np.float64), axis=1, keepdims=True)
     expected = (unit @ unit.T)[::-1, ::-1][np.triu_indices(60, 1)]
     np.testing.assert_allclose(whole.scores, expected, atol=1e-6)

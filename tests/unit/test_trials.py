@@ -1,10 +1,10 @@
-"""Trial lists: the three forms, their errors, and the pairs of a set of utterances."""
+"""Trial lists: the four forms, their errors, and the pairs of a set of utterances."""
 
 import numpy as np
 import pytest
 
 from cmd_speaker.embeddings import Embeddings
-from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.evaluation.trials import Trials, all_pairs, load_trials, save_trials
 
 PAIRS = [("a/1.wav", "b/2.wav"), ("b/2.wav", "a/3.wav"), ("a/1.wav", "a/3.wav")]
@@ -26,11 +26,12 @@ def pairs(trials):
     [
         "0 a/1.wav b/2.wav\n0 b/2.wav a/3.wav\n1 a/1.wav a/3.wav\n",
         "a/1.wav b/2.wav nontarget\nb/2.wav a/3.wav nontarget\na/1.wav a/3.wav target\n",
+        "a/1.wav b/2.wav 0\nb/2.wav a/3.wav 0\na/1.wav a/3.wav 1\n",
         "0 a/1.wav b/2.wav\r\n0\tb/2.wav  a/3.wav\r\n1 a/1.wav a/3.wav",  # CRLF, tabs, no last newline
         "\ufeff0 a/1.wav b/2.wav\n0 b/2.wav a/3.wav\n1 a/1.wav a/3.wav\n\n\n",  # BOM, blank end
     ],
 )
-def test_both_labelled_forms_give_the_same_trials(tmp_path, text):
+def test_all_labelled_forms_give_the_same_trials(tmp_path, text):
     trials = load_trials(write(tmp_path, text))
     assert pairs(trials) == PAIRS
     assert trials.labels.tolist() == LABELS
@@ -79,9 +80,26 @@ def test_the_form_of_most_rows_counts(tmp_path):
     assert "'1|0 enrol test'" in str(caught.value)
 
 
-def test_a_list_that_reads_two_ways_is_refused(tmp_path):
-    with pytest.raises(DataError, match="two ways"):
-        load_trials(write(tmp_path, "1 a target\n0 b nontarget\n"))
+def test_the_list_of_cn_celeb(tmp_path):
+    # eval/lists/trials.lst of CN-Celeb (openslr.org/82): enrolment, test file, label.
+    path = write(
+        tmp_path, "id00800-enroll test/id00800-singing-01-001.wav 1\nid00800-enroll test/id01.wav 0\n"
+    )
+    trials = load_trials(path)
+    assert trials.pair(0) == ("id00800-enroll", "test/id00800-singing-01-001.wav")
+    assert trials.labels.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "readings"),
+    [
+        ("1 a target\n0 b nontarget\n", r"'1\|0 enrol test' or 'enrol test target\|nontarget'"),
+        ("1 a 0\n0 b 1\n", r"'1\|0 enrol test' or 'enrol test 1\|0'"),
+    ],
+)
+def test_a_list_that_reads_two_ways_is_refused(tmp_path, text, readings):
+    with pytest.raises(DataError, match=f"two ways .*{readings}"):
+        load_trials(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["", "\n \n"])
@@ -107,6 +125,28 @@ def test_a_saved_list_comes_back(tmp_path):
     assert pairs(again) == pairs(trials)
     assert again.labels.tolist() == trials.labels.tolist()
     assert [file.name for file in (tmp_path / "folder").iterdir()] == ["saved.txt"]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("voxceleb", "1 b a\n0 a c\n"),
+        ("kaldi", "b a target\na c nontarget\n"),
+        ("cnceleb", "b a 1\na c 0\n"),
+    ],
+)
+def test_what_each_form_looks_like(tmp_path, form, text):
+    save_trials(tmp_path / "saved.txt", load_trials(write(tmp_path, "1 b a\n0 a c\n")), form)
+    assert (tmp_path / "saved.txt").read_text() == text
+
+
+def test_a_form_that_cannot_be_written_is_refused(tmp_path):
+    trials = load_trials(write(tmp_path, "b a\na c\n"))
+    with pytest.raises(DataError, match="trials without labels"):
+        save_trials(tmp_path / "saved.txt", trials, "kaldi")
+    with pytest.raises(UsageError, match="expected voxceleb, kaldi, cnceleb, found htk"):
+        save_trials(tmp_path / "saved.txt", trials, "htk")
+    assert not (tmp_path / "saved.txt").exists()
 
 
 def test_a_list_without_labels_is_saved_without(tmp_path):
