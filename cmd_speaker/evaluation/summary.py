@@ -84,7 +84,7 @@ class Summary:
         if not covers:
             return None
         text = " and that of ".join(covers)
-        return f"only {self.speakers} speakers: where a few of them make most errors, the interval of {text}"
+        return f"only {self.speakers} speakers: where a few of them make most errors, the 95 % interval of {text}"
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"
