@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from cmd_speaker.evaluation.comparison import Row, caution, compare, describe
-from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import load_scores, load_utt2spk
 
 MEAN = ["--mean-from", "train.npz"]
 COHORT = ["--cohort", "train.npz"]

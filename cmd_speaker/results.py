@@ -10,15 +10,15 @@ import numpy as np
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.comparison import caution, compare, describe, table
-from cmd_speaker.evaluation.job import ScoringJob
-from cmd_speaker.evaluation.scores import load_scores
-from cmd_speaker.evaluation.scoring import cosine_scores
 from cmd_speaker.evaluation.summary import Summary, summarise
-from cmd_speaker.evaluation.trials import all_pairs
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import load_scores
+from cmd_speaker.lists.trials import all_pairs
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.progress import track
+from cmd_speaker.scoring.job import ScoringJob
+from cmd_speaker.scoring.scorer import cosine_scores
 
 
 def embed_utterances(

@@ -31,8 +31,8 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.intervals import UNSEEN, Interval, difference_interval, figure_interval
 from cmd_speaker.evaluation.llr import Bits, curve_cllr, trial_bits
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
-from cmd_speaker.evaluation.scores import Scores, attach_labels, match_pairs
-from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.lists.scores import Scores, attach_labels, match_pairs
+from cmd_speaker.lists.speakers import trial_speakers
 from cmd_speaker.progress import track
 
 

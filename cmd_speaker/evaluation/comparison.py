@@ -8,8 +8,8 @@ from math import isnan
 from typing import Any
 
 from cmd_speaker.evaluation.bootstrap import Difference, PairedDifference, paired_difference
-from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import Summary, summarise
+from cmd_speaker.lists.scores import Scores
 
 HEADER = ("system", "EER %{brackets}", "minDCF(0.05)", "EER - {baseline}, points [95 %]", "relative")
 

@@ -10,8 +10,8 @@ import numpy as np
 from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval
 from cmd_speaker.evaluation.llr import curve_cllr, curve_min_cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.speakers import trial_speakers
 
 FARS = (0.001, 0.01)
 """False acceptance rates at which the miss rate is reported unless others are asked for."""

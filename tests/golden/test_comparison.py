@@ -3,8 +3,8 @@
 import pytest
 
 from cmd_speaker.evaluation.comparison import caution, compare, describe, markdown, table
-from cmd_speaker.evaluation.scores import load_scores
 from cmd_speaker.evaluation.summary import summarise
+from cmd_speaker.lists.scores import load_scores
 from cmd_speaker.plots import comparison_figure
 
 SPEAKERS = {f"{speaker}{k}": speaker for speaker in "abcd" for k in (1, 2)}

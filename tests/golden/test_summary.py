@@ -10,9 +10,9 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.bootstrap import paired_difference
 from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, eer, min_dcf
-from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import measure, summarise
-from cmd_speaker.evaluation.trials import all_pairs
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.trials import all_pairs
 
 UTT2SPK = {f"s{k:02d}-{u}": f"s{k:02d}" for k in range(15) for u in range(4)}
 LIKELY = OperatingPoint(0.5, 1, 2)
@@ -117,7 +117,7 @@ def test_few_speakers_are_warned_of():
     assert summarise(scores).warning is None
     many = replace(summarise(scores, UTT2SPK, replicates=20, llr=scores.scores), speakers=100)
     assert "EER" not in many.warning
-    assert "the interval of Cllr covers" in many.warning
+    assert "the 95 % interval of Cllr covers" in many.warning
     assert replace(many, speakers=1000).warning is None
 
 

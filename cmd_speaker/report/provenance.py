@@ -12,7 +12,7 @@ from cmd_speaker.evaluation.summary import Summary
 from cmd_speaker.files import file_checksum
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.evaluate import Question
+    from cmd_speaker.report.evaluate import Question
 
 UNKNOWN = "unknown: no record beside the score file"
 
