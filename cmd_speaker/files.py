@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 
 T = TypeVar("T")
 
@@ -41,6 +41,40 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Alone with `folder`, as far as other processes ask for it in this way too; they wait.
+
+    A folder that is not there is nobody's, and on Windows, whose folders cannot be locked, nobody waits.
+    """
+    if os.name == "nt" or not folder.is_dir():
+        yield
+        return
+    import fcntl
+
+    # A lock on the folder itself leaves no file behind, and ends with the process that holds it.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
+    """Raise `UsageError` where a command would write over a file that it reads, or write one file twice.
+
+    None stands for a file that was not asked for.
+    """
+    taken = {path.resolve(): "which is read" for path in read if path is not None}
+    for path in written:
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageError(f"{path} would be overwritten, {taken[path.resolve()]}: choose another name")
+        taken[path.resolve()] = "which is written for something else"
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -58,9 +58,11 @@ def evaluate(
     """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
     from cmd_speaker.report import as_text, report_paths, write_report
     from cmd_speaker.report.evaluate import FARS, POINTS, Question, evaluate_scores
+    from cmd_speaker.scoring.record import record_path
 
     if report:
-        given = (*scores, trials, speakers, *(metadata or ()), *(calibration or ()))
+        records = map(record_path, scores)
+        given = (*scores, *records, trials, speakers, *(metadata or ()), *(calibration or ()))
         report_paths(report, [path for path in given if path])
     question = Question(
         trials=trials,

@@ -61,10 +61,17 @@ def evaluate(*paths, **options):
         (["runs/a/1/s.txt", "runs/b/2/s.txt"], ["a/1", "b/2"]),
         (["s.txt", "old/s.txt"], ["s.txt", "old/s.txt"]),
         (["/long/way/run/s.txt"], ["run/s.txt"]),
+        (["/way/s.txt", "s.txt"], ["/way/s.txt", "s.txt"]),
     ],
 )
 def test_systems_are_called_after_what_tells_their_paths_apart(paths, names):
     assert system_names([Path(path) for path in paths]) == names
+
+
+def test_a_score_file_that_is_not_there(tmp_path):
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(DataError, match=r"no such score file\. Check the path"):
+            evaluate(path)
 
 
 def test_names_that_do_not_fit_are_refused():
@@ -225,13 +232,18 @@ def test_a_known_list_is_recognised(scores, tmp_path, monkeypatch):
         (["--point", "0.01,2"], "P,CMISS,CFA"),
         (["--point", "high"], "found 'high'"),
         (["--point", "1.5"], "prior between 0 and 1"),
+        (["--point", "1e-320"], "from 1e-12 on"),
+        (["--point", "0.01,1,1e300"], "from 1e-12 on"),
         (["--far", "1.5"], "between 0 and 1"),
         (["--report", "page.json"], "PAGE.html"),
-        (["--report", "utt2spk.html", "--calibration", "utt2spk.json"], "would overwrite"),
+        (["--report", "utt2spk.html", "--calibration", "utt2spk.json"], "would be overwritten"),
+        (["--report", "scores.txt.html"], "scores.txt.json would be overwritten, which is read"),
         (["--by", "gender"], "--metadata"),
+        (["--metadata", "table.csv"], "--metadata is for --by"),
     ],
 )
-def test_wrong_options(scores, capsys, arguments, words):
+def test_wrong_options(scores, capsys, arguments, words, monkeypatch):
+    monkeypatch.chdir(scores.parent)
     from cmd_speaker.cli import app
     from cmd_speaker.errors import exit_code_of
 
