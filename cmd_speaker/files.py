@@ -19,17 +19,23 @@ T = TypeVar("T")
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an exception.
 
-    Missing folders are made. Raises `DataError` where the system refuses to write.
+    Missing folders are made; a link stays one, and what it leads to is replaced. Raises `DataError` where the
+    system refuses to write, and for what is no file: root would replace even /dev/null.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise DataError(
+            "this is not a file that can be replaced", file=path, expected="a file, or a name that is free",
+            found="a folder" if target.is_dir() else "a device or pipe", fix="Choose another name",
+        )  # fmt: skip
+    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         # safetensors writes files that only their owner may read.
         os.umask(mask := os.umask(0))
         temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise DataError(
             "the file cannot be written",
@@ -68,13 +74,14 @@ def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | Non
 
     None stands for a file that was not asked for.
     """
-    taken = {path.resolve(): "which is read" for path in read if path is not None}
+    taken = {os.path.realpath(path): "which is read" for path in read if path is not None}
     for path in written:
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise UsageError(f"{path} would be overwritten, {taken[path.resolve()]}: choose another name")
-        taken[path.resolve()] = "which is written for something else"
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"{path} would be overwritten, {taken[place]}: choose another name")
+        taken[place] = "which is written for something else"
 
 
 def write_json(path: str | Path, value: Any) -> None:

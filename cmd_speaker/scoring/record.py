@@ -19,8 +19,7 @@ from cmd_speaker.files import file_checksum, json_checksum, write_json
 
 def record_path(scores_path: str | Path) -> Path:
     """Where the record of a score file lies."""
-    scores_path = Path(scores_path)
-    return scores_path.with_name(scores_path.name + ".json")
+    return Path(f"{scores_path}.json")
 
 
 def save_record(scores_path: str | Path, record: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """From score files to an evaluation: names, trial lists, calibrations, records, and files of any length."""
 
 import json
+import os
 import subprocess
 import sys
 from math import log
@@ -260,6 +261,32 @@ def test_evaluate_loads_neither_torch_nor_matplotlib(scores):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_terminal_that_cannot_show_all_ends_nothing(scores, tmp_path):
+    (tmp_path / "table.csv").write_text("ID,side\na1,l\na2,l\nb1,r\nb2,r\nc1,r\nc2,r\n")
+    code = "from cmd_speaker.cli import main; main()"
+    arguments = ["evaluate", str(scores), "--metadata", str(tmp_path / "table.csv"), "--by", "side"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert r"\u2013" in done.stdout
+
+
+@pytest.mark.parametrize("breaks", ["print", "report"])
+def test_report_and_figures_do_not_take_each_other_along(scores, tmp_path, capsys, monkeypatch, breaks):
+    from cmd_speaker import report
+    from cmd_speaker.cli import app
+
+    def fail(*_):
+        raise DataError("no space")
+
+    monkeypatch.setattr(report, "as_text" if breaks == "print" else "write_report", fail)
+    with pytest.raises(DataError, match="no space"):
+        app(["evaluate", str(scores), "--report", str(tmp_path / "p.html")], standalone_mode=False)
+    assert (tmp_path / "p.html").exists() == (breaks == "print")
+    assert ("EER" in capsys.readouterr().out) == (breaks == "report")
 
 
 def test_the_command_line_writes_the_report(scores, tmp_path, capsys):
