@@ -69,6 +69,12 @@ def test_systems_are_called_after_what_tells_their_paths_apart(paths, names):
     assert system_names([Path(path) for path in paths]) == names
 
 
+def test_distances_are_noticed(scores):
+    assert not any("above 50 %" in text for text in evaluate(scores).warnings)
+    scores.write_text("".join(f"{a} {b} -{score} {label}\n" for a, b, score, label in map(str.split, LINES)))
+    assert any("change the sign of a distance" in text for text in evaluate(scores).warnings)
+
+
 def test_a_score_file_that_is_not_there(tmp_path):
     for path in (tmp_path / "none.txt", tmp_path):
         with pytest.raises(DataError, match=r"no such score file\. Check the path"):
