@@ -13,6 +13,7 @@ import pytest
 from cmd_speaker.calibration.calibration import Calibration, Origin
 from cmd_speaker.calibration.calibration_file import save_calibration
 from cmd_speaker.calibration.qualities import Quality
+from cmd_speaker.corpora import VOXCELEB1_LISTS
 from cmd_speaker.errors import CmdSpeakerError, DataError, UsageError
 from cmd_speaker.files import file_checksum
 from cmd_speaker.report.evaluate import Question, evaluate_scores, system_names
@@ -188,6 +189,12 @@ def test_the_record_tells_how_the_scores_came_about(scores, calibration):
     scores.write_text(scores.read_text().replace("0.9", "0.95"))
     with pytest.raises(DataError, match="has changed since"):
         evaluate(scores)
+
+
+def test_a_list_is_recognised_by_the_checksum_in_the_record(scores):
+    checksum, name = next(iter(VOXCELEB1_LISTS.items()))
+    record(scores, trials={"name": "t.txt", "sha256": checksum})
+    assert evaluate(scores).systems[0].facts["Scored trials"] == f"{name}; t.txt, SHA-256 {checksum}"
 
 
 def test_scores_recorded_as_calibrated_are_llrs_and_are_not_calibrated_twice(scores, calibration):
