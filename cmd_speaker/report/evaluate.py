@@ -259,8 +259,8 @@ def _cautions(systems: Sequence[System], question: Question) -> list[str]:
     backwards = [system.name for system in systems if system.summary.eer > 0.5]
     if backwards:
         found.append(
-            f"{', '.join(backwards)}: an EER above 50 % says that higher scores mean different speakers; check that "
-            "labels and scores belong together, or change the sign of a distance"
+            f"{', '.join(backwards)}: an EER above 50 % says that higher scores mean different speakers; check "
+            "that labels and scores belong together, or change the sign of a distance"
         )
     raw = [system.name for system in systems if not system.is_llr]
     if raw:
