@@ -19,6 +19,10 @@ FEW_SPEAKERS = 40
 """Below this number an interval over speakers is itself uncertain."""
 FEW_FOR_CLLR = 100
 """Below this number the interval of Cllr, which a few hard speakers decide, is known to be too narrow."""
+RARE = 1.0
+"""Where EER times speakers is less, the hard speakers may not be on the list: all intervals may be too narrow."""
+USELESS_DRAWS = 0.01
+"""The share of draws without a class from which on intervals are known to suffer."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Summary:
     cllr: float | None = None
     cllr_interval: Interval | None = None
     miss_at_far: dict[float, float] = field(default_factory=dict)
+    useless_draws: float = 0.0
+    """The share of draws of speakers that had no targets or no nontargets."""
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Flat, for JSON: `min_dcf_001`, its bounds `min_dcf_001_low` and `_high`, `act_dcf_001`,
@@ -78,14 +84,27 @@ class Summary:
     @property
     def warning(self) -> str | None:
         """What a reader of the intervals must know."""
-        few = []
-        if self.speakers is not None and self.speakers < FEW_SPEAKERS:
+        if self.speakers is None:
+            return None
+        few, has_cllr = [], self.cllr_interval is not None
+        if self.speakers < FEW_SPEAKERS:
             few.append(
                 f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
             )
-        if self.speakers is not None and self.speakers < FEW_FOR_CLLR and self.cllr_interval is not None:
+        if self.eer * self.speakers < RARE:
+            cllr = ", that of Cllr 50 to 87 %" if has_cllr else ""
+            few.append(
+                f"too few errors for {self.speakers} speakers to show who is hard to recognise: in simulations "
+                f"with so few the interval of the EER covered 85 to 100 %{cllr}, not 95 %"
+            )
+        elif self.speakers < FEW_FOR_CLLR and has_cllr:
             few.append(
                 f"with fewer than {FEW_FOR_CLLR} speakers the interval of Cllr covers about 90 %, not 95 %"
+            )
+        if self.useless_draws > USELESS_DRAWS:
+            few.append(
+                f"{self.useless_draws:.0%} of the draws of speakers lacked targets or nontargets and were left "
+                "out: intervals are too narrow"
             )
         return "; ".join(few) or None
 
@@ -128,7 +147,7 @@ def summarise(
     )
     return replace(
         summary, speakers=len(names), eer_low=found.eer.low, eer_high=found.eer.high, costs=tuple(costs),
-        cllr_interval=found.cllr,
+        cllr_interval=found.cllr, useless_draws=found.left_out / found.replicates,
     )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ def test_one_run_shows_its_interval_and_a_perfect_baseline_no_relative_differenc
 
 def test_few_speakers_are_warned_of(rows):
     assert describe(rows) == (
-        "4 speakers, 4 targets, 4 nontargets (only 4 speakers: an interval over fewer than 40 is only approximate)"
+        "4 speakers, 4 targets, 4 nontargets (only 4 speakers: an interval over fewer than 40 is only approximate"
+        "; 16% of the draws of speakers lacked targets or nontargets and were left out: intervals are too narrow)"
     )
 
 
