@@ -61,6 +61,7 @@ def evaluate(*paths, **options):
         (["runs/a/1/s.txt", "runs/b/2/s.txt"], ["a/1", "b/2"]),
         (["s.txt", "old/s.txt"], ["s.txt", "old/s.txt"]),
         (["/long/way/run/s.txt"], ["run/s.txt"]),
+        (["/runs/s.txt", "s.txt"], ["/runs/s.txt", "s.txt"]),
     ],
 )
 def test_systems_are_called_after_what_tells_their_paths_apart(paths, names):
