@@ -13,6 +13,7 @@ from cmd_speaker.evaluation.calibration_file import load_calibration, save_calib
 from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.logistic import fit_logistic
 from cmd_speaker.evaluation.operating_point import OperatingPoint
+from cmd_speaker.evaluation.qualities import Quality
 from cmd_speaker.files import json_checksum
 
 BACKEND = {
@@ -149,6 +150,15 @@ def test_a_quality_beyond_what_was_seen_counts_as_the_end_of_the_range():
     assert fit.llr([1.0], beyond) == pytest.approx(fit.llr([1.0], {"duration": (shorter, at_end)}))
     assert fit.outside(beyond) == {"duration": 1}
     assert fit.outside({"duration": (shorter, shorter)}) == {}
+
+
+def test_a_rounded_value_is_not_beyond_the_range():
+    """Tables have nine digits or fewer; the very recordings of the fit are not warned of."""
+    scores, labels, qualities = with_durations()
+    fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
+    high = np.full(1, np.exp(fit.qualities[0].high))
+    assert fit.outside({"duration": (high * (1 + 1e-4), high)}) == {}
+    assert fit.outside({"duration": (high * 1.01, high)}) == {"duration": 1}
 
 
 def test_a_measure_that_is_not_given():
@@ -340,6 +350,34 @@ def test_scores_of_another_model_or_back_end_are_refused(change, words):
     with pytest.raises(DataError) as error:
         fit.check(RECORD | change, "test.txt")
     assert all(word in str(error.value) for word in ["test.txt", *words])
+
+
+COHORT_MEAN = Quality("cohort_mean", 0.5, 0.1, 0.2, 0.8, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "qualities", "change", "refused"),
+    [
+        ("none", (COHORT_MEAN,), {"top": 12}, True),
+        ("none", (COHORT_MEAN,), {"cohort": {"sha256": "d" * 64}}, True),
+        ("none", (), {"top": None, "cohort": None}, False),
+        ("s", (COHORT_MEAN,), {"top": 12}, True),
+        ("s", (), {"top": 12}, False),
+        ("s", (), {"cohort": None}, True),
+        ("as", (), {"top": 12}, True),
+    ],
+)
+def test_cohort_and_top_are_compared_where_they_matter(norm, qualities, change, refused):
+    backend = BACKEND | {"norm": norm, "top": 5, "cohort": {"sha256": "c" * 64}}
+    fit = replace(
+        fit_calibration(*gaussian(100, 1000), replace(ORIGIN, backend=backend)), qualities=qualities
+    )
+    record = RECORD | {"backend": backend | change}
+    if refused:
+        with pytest.raises(DataError, match="another back-end"):
+            fit.check(record, "test.txt")
+    else:
+        assert fit.check(record, "test.txt") == []
 
 
 def test_another_name_of_the_same_cohort_makes_no_difference():
