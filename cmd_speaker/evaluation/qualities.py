@@ -73,7 +73,9 @@ class Quality:
 
     def llr(self, sides: Sides) -> np.ndarray:
         """What the measure adds to the log-likelihood ratio: float64 [n]."""
-        return self.features(sides) @ np.array([self.lower_weight, self.higher_weight])
+        lower, higher = self.features(sides).T
+        # Not a matrix product: that would round a single trial otherwise than the same trial among others.
+        return self.lower_weight * lower + self.higher_weight * higher
 
 
 def trial_qualities(trials: Trials, tables: Sequence[Metadata], columns: Sequence[str]) -> dict[str, Sides]:

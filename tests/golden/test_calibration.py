@@ -161,6 +161,17 @@ def test_a_rounded_value_is_not_beyond_the_range():
     assert fit.outside({"duration": (high * 1.01, high)}) == {"duration": 1}
 
 
+def test_a_trial_has_the_same_llr_alone_and_in_a_list():
+    scores, labels, qualities = with_durations()
+    fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
+    sides = qualities["duration"]
+    alone = [
+        fit.llr(scores[k : k + 1], {"duration": tuple(side[k : k + 1] for side in sides)})[0]
+        for k in range(500)
+    ]
+    assert np.array_equal(alone, fit.llr(scores, qualities)[:500])
+
+
 def test_a_measure_that_is_not_given():
     scores, labels, qualities = with_durations()
     fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
