@@ -50,8 +50,9 @@ class Origin:
 class Calibration:
     """LLR = slope * score + offset + qualities, fitted for decisions at the `prior`.
 
-    `separable` tells that no target scored below a nontarget, so that the slope follows from the number of
-    trials only. `path` is the file that it was read from.
+    `separable` tells that the scores, with the quality measures if there are any, keep the classes apart (but for
+    an overlap too small to learn from), so that the slope follows from the number of trials only. `path` is
+    the file that it was read from.
     """
 
     slope: float
@@ -96,9 +97,10 @@ class Calibration:
         """What a reader must know of the list that it was fitted on."""
         origin, weights, found = self.origin, 2 + 2 * len(self.qualities), []
         if self.separable:
+            what = "scores and quality measures" if self.qualities else "scores"
             found.append(
-                "no target scored below a nontarget: the calibration's slope follows from the number of trials "
-                "only (Laplace's rule); fit it on a longer or harder list"
+                f"the {what} keep targets and nontargets apart: the calibration's slope follows from the number "
+                "of trials only (Laplace's rule); fit it on a longer or harder list"
             )
         if min(origin.targets, origin.nontargets) < ENOUGH * weights:
             found.append(

@@ -161,6 +161,14 @@ def test_a_rounded_value_is_not_beyond_the_range():
     assert fit.outside({"duration": (high * 1.01, high)}) == {"duration": 1}
 
 
+def test_what_keeps_the_classes_apart_is_named():
+    """The scores overlap; only with the quality measure can every trial be told."""
+    scores, labels = gaussian(40, 40)
+    low, high = np.where(labels, 3.0, 1.0) + np.random.default_rng(0).uniform(0, 0.5, (2, len(labels)))
+    doubt = fit_calibration(scores, labels, ORIGIN, qualities={"snr": (low, high)}).doubts[0]
+    assert "scores and quality measures keep targets and nontargets apart" in doubt
+
+
 def test_a_trial_has_the_same_llr_alone_and_in_a_list():
     scores, labels, qualities = with_durations()
     fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
@@ -198,7 +206,7 @@ def test_separable_scores_are_bounded_by_their_number():
     assert fit.llr([0.0])[0] == pytest.approx(
         -np.log(nontargets * (targets + 1) / (nontargets + 1)), abs=1e-6
     )
-    assert "below a nontarget" in fit.doubts[0]
+    assert "the scores keep targets and nontargets apart" in fit.doubts[0]
 
 
 @pytest.mark.filterwarnings("error")
