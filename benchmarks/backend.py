@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.evaluation.comparison import Row, compare, describe
-from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
+from cmd_speaker.evaluation.comparison import Row, caution, compare, describe
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import load_scores, load_utt2spk
 
 MEAN = ["--mean-from", "train.npz"]
 COHORT = ["--cohort", "train.npz"]
@@ -68,7 +68,7 @@ def main() -> None:
         name: [load_scores(folder / scores_file(name, "test")) for folder in folders] for name in BACKENDS
     }
     rows = compare(scores, speakers)
-    text = f"{describe(rows)}; runs: {len(folders)}\n\n" + table(rows, figures)
+    text = f"{describe(rows)}; runs: {len(folders)}\n\n{table(rows, figures)}\n\n{caution(rows)}"
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     write_json(

@@ -20,15 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
-from cmd_speaker.evaluation.comparison import Row, compare, describe, markdown
-from cmd_speaker.evaluation.scores import Scores, load_scores, load_utt2spk
-from cmd_speaker.evaluation.scoring import cosine_scores
-from cmd_speaker.evaluation.trials import all_pairs, load_trials
+from cmd_speaker.evaluation.comparison import Row, caution, compare, describe, markdown
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import Scores, load_scores, load_utt2spk
+from cmd_speaker.lists.trials import all_pairs, load_trials
 from cmd_speaker.manifest import load_manifest
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.plots import draw_comparison
 from cmd_speaker.results import embed_utterances
+from cmd_speaker.scoring.scorer import cosine_scores
 from cmd_speaker.training.log import last_epochs_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def main() -> None:
     runs = {name: [options.out / f"{name}_{seed}" for seed in options.seeds] for name in CONFIGURATIONS}
     compared = compare_on_all_lists(options, runs)
     parts = [(f"{title}: {describe(rows)}", rows) for title, rows in compared.items()]
-    text = "\n\n".join([f"**{title}**\n\n{markdown(rows)}" for title, rows in parts])
+    text = "\n\n".join([f"**{title}**\n\n{markdown(rows)}\n\n{caution(rows)}" for title, rows in parts])
     text += "\n\n" + last_epochs_table(runs, LOGGED)
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")

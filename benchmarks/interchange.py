@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.embeddings import EXTENSIONS, Embeddings, load_embeddings, save_embeddings
-from cmd_speaker.evaluation.scores import Scores, load_scores, read_scores, write_scores
-from cmd_speaker.evaluation.trials import BLOCK, Trials, load_trials, read_trials, write_trials
+from cmd_speaker.lists.scores import Scores, load_scores, read_scores, write_scores
+from cmd_speaker.lists.trials import BLOCK, Trials, load_trials, read_trials, write_trials
 
 UTTERANCES = 145_160
 DIMENSION = 192

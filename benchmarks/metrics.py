@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.scores import Scores
+    from cmd_speaker.lists.scores import Scores
 
 # NumPy and torch are imported in the children only: a child's peak begins at what its parent holds.
 
@@ -176,9 +176,9 @@ def _blocks(trials: int, seed: int) -> dict[str, float]:
     import numpy as np
 
     from cmd_speaker.evaluation.metrics import SortedScores
-    from cmd_speaker.evaluation.scores import Scores
     from cmd_speaker.evaluation.summary import measure
-    from cmd_speaker.evaluation.trials import BLOCK, Trials
+    from cmd_speaker.lists.scores import Scores
+    from cmd_speaker.lists.trials import BLOCK, Trials
 
     def blocks() -> Iterator[Scores]:
         rng = np.random.default_rng(seed)

@@ -17,9 +17,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cmd_speaker.evaluation.comparison import compare, describe, markdown
-from cmd_speaker.evaluation.scores import load_scores, load_utt2spk
+from cmd_speaker.evaluation.comparison import caution, compare, describe, markdown
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import load_scores, load_utt2spk
 from cmd_speaker.plots import draw_comparison
 from cmd_speaker.training.log import last_epochs_table
 from cmd_speaker.training.options import top_level
@@ -57,7 +57,19 @@ def main() -> None:
     rows = compare(scores, speakers)
     pairs = [compare({a: scores[a], b: scores[b]}, speakers) for a, b in PAIRS if {a, b} <= scores.keys()]
     gains = [f"- {b.name} - {a.name}: EER {b.difference.eer}" for a, b in pairs if b.difference]
-    text = "\n".join([markdown(rows), "", *gains, "", last_epochs_table(runs, LOGGED)])
+    text = "\n".join(
+        [
+            describe(rows),
+            "",
+            markdown(rows),
+            "",
+            caution(rows),
+            "",
+            *gains,
+            "",
+            last_epochs_table(runs, LOGGED),
+        ]
+    )
     print(text)
     (options.out / "results.md").write_text(text + "\n", encoding="utf-8")
     write_json(options.out / "results.json", {row.name: row.as_dict() for row in rows})

@@ -252,6 +252,11 @@ def recognise_list(path: str | Path) -> str | None:
             "the trial list cannot be read", file=path, expected="a text file, packed with gzip or not",
             found=str(error), fix="Copy it again",
         ) from error  # fmt: skip
+    return list_name(checksum)
+
+
+def list_name(checksum: str) -> str | None:
+    """The trial list whose unpacked file has this SHA-256; None for an unknown list."""
     corpora = {
         checksum: f"{corpus.name} {file.path} ({title})"
         for corpus in CORPORA.values()

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmd_speaker.audio import SAMPLE_RATE, read_audio
+from cmd_speaker.calibration.calibration import Calibration
+from cmd_speaker.calibration.calibration_file import FILE_NAME, load_calibration, save_calibration
+from cmd_speaker.calibration.qualities import Sides
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.backend import Backend, score_all
-from cmd_speaker.evaluation.calibration import Calibration
-from cmd_speaker.evaluation.calibration_file import FILE_NAME, load_calibration, save_calibration
-from cmd_speaker.evaluation.directions import averaged
-from cmd_speaker.evaluation.enrolment import combine
-from cmd_speaker.evaluation.normalisation import normalise
-from cmd_speaker.evaluation.qualities import Sides
+from cmd_speaker.scoring.backend import Backend, score_all
+from cmd_speaker.scoring.directions import averaged
+from cmd_speaker.scoring.enrolment import combine
+from cmd_speaker.scoring.normalisation import normalise
 
 if TYPE_CHECKING:
     from cmd_speaker.model import SpeakerModel

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.lines import encode_ids
 from cmd_speaker.files import write_atomically
 from cmd_speaker.kaldi import read_table
+from cmd_speaker.lists.lines import encode_ids
 
 LONGEST = 1 << 20
 """Bytes in which an id, or a vector in text, must end."""

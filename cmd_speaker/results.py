@@ -9,16 +9,16 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.comparison import compare, describe, table
-from cmd_speaker.evaluation.job import ScoringJob
-from cmd_speaker.evaluation.scores import load_scores
-from cmd_speaker.evaluation.scoring import cosine_scores
+from cmd_speaker.evaluation.comparison import caution, compare, describe, table
 from cmd_speaker.evaluation.summary import Summary, summarise
-from cmd_speaker.evaluation.trials import all_pairs
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.scores import load_scores
+from cmd_speaker.lists.trials import all_pairs
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.progress import track
+from cmd_speaker.scoring.job import ScoringJob
+from cmd_speaker.scoring.scorer import cosine_scores
 
 
 def embed_utterances(
@@ -81,4 +81,4 @@ def compare_students(runs: Mapping[str, Path], test: Manifest, folder: str | Pat
     rows = compare({name: [load_scores(run / "scores.txt")] for name, run in runs.items()}, speakers)
     write_json(Path(folder) / "results.json", {row.name: row.as_dict() for row in rows})
     draw_comparison([(describe(rows), rows)], Path(folder) / "results.png")
-    return f"{describe(rows)}\n{table(rows)}"
+    return "\n".join(filter(None, (describe(rows), table(rows), caution(rows))))

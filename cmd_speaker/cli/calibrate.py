@@ -15,8 +15,8 @@ from cmd_speaker.cli.decide import warn
 from cmd_speaker.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.backend import Backend
-    from cmd_speaker.evaluation.calibrating import Fitted
+    from cmd_speaker.calibration.calibrating import Fitted
+    from cmd_speaker.scoring.backend import Backend
 
 
 @app.command()
@@ -49,8 +49,8 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Learn from labelled scores what a score says: a log-likelihood ratio (LLR), so that costs can decide."""
-    from cmd_speaker.evaluation.calibrating import calibrate_file
-    from cmd_speaker.evaluation.calibration_file import save_calibration
+    from cmd_speaker.calibration.calibrating import calibrate_file
+    from cmd_speaker.calibration.calibration_file import save_calibration
 
     if (out is None) == (into is None):
         raise UsageError("calibrate needs either --out FILE or --into MODEL|REGISTRY")
@@ -99,8 +99,8 @@ def _model_of(folder: Path) -> str:
 
 def _backend_of(fitted: Fitted, folder: Path | None) -> Backend:
     """The back-end that made the scores; raises `DataError` where it was not a plain cosine and is not given."""
-    from cmd_speaker.evaluation.backend import FILE_NAME, Backend
-    from cmd_speaker.evaluation.calibration import comparable
+    from cmd_speaker.calibration.calibration import comparable
+    from cmd_speaker.scoring.backend import FILE_NAME, Backend
 
     made, columns = fitted.calibration.origin.backend, fitted.calibration.columns
     if folder is not None:
@@ -120,7 +120,7 @@ def _backend_of(fitted: Fitted, folder: Path | None) -> Backend:
 
 
 def _as_dict(fitted: Fitted) -> dict[str, Any]:
-    from cmd_speaker.evaluation.calibration_file import describe
+    from cmd_speaker.calibration.calibration_file import describe
     from cmd_speaker.evaluation.operating_point import POINTS
 
     calibration = fitted.calibration

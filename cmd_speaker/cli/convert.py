@@ -22,7 +22,7 @@ def convert(
 ) -> None:
     """Write embeddings (.npz, .safetensors, Kaldi .scp or .ark) or a trial list in another form."""
     from cmd_speaker.embeddings import EXTENSIONS, load_embeddings, save_embeddings
-    from cmd_speaker.evaluation.trials import read_trials, write_trials
+    from cmd_speaker.lists.trials import read_trials, write_trials
     from cmd_speaker.progress import track
 
     if out.suffix.lower() == ".gz":

@@ -12,7 +12,7 @@ import typer
 from cmd_speaker.errors import UsageError
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.calibration import Calibration
+    from cmd_speaker.calibration.calibration import Calibration
     from cmd_speaker.evaluation.operating_point import OperatingPoint
 
 Point = Annotated[

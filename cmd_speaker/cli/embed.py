@@ -46,8 +46,8 @@ def info(
     as_json: Json = False,
 ) -> None:
     """What a model is and was trained on; verifies its checksums and self-test."""
+    from cmd_speaker.calibration.calibration_file import describe
     from cmd_speaker.decision import Decider
-    from cmd_speaker.evaluation.calibration_file import describe
     from cmd_speaker.model import SpeakerModel
 
     loaded = SpeakerModel.load(model)

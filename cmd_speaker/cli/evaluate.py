@@ -56,8 +56,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
-    from cmd_speaker.evaluation.evaluate import FARS, POINTS, Question, evaluate_scores
     from cmd_speaker.report import as_text, report_paths, write_report
+    from cmd_speaker.report.evaluate import FARS, POINTS, Question, evaluate_scores
 
     if report:
         given = (*scores, trials, speakers, *(metadata or ()), *(calibration or ()))

@@ -82,8 +82,8 @@ def score(
     memory: Memory = "1G",
 ) -> None:
     """Score trials, by default by the cosine of their embeddings; trials that cannot be scored are listed."""
-    from cmd_speaker.evaluation.calibrating import Calibrator
-    from cmd_speaker.evaluation.job import ScoringJob
+    from cmd_speaker.calibration.calibrating import Calibrator
+    from cmd_speaker.scoring.job import ScoringJob
 
     if all_pairs == (trials is not None):
         raise UsageError("score takes either TRIALS or --all-pairs")

@@ -1,1 +1,1 @@
-"""Trials, scores, metrics, intervals: NumPy only, torch is never imported."""
+"""Error rates and costs, their intervals, and comparisons. NumPy only, torch is never imported."""

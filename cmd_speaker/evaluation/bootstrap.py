@@ -4,7 +4,7 @@ Speakers are drawn, not trials. A list of 45,000 trials among 96 speakers does n
 observations: all trials of one speaker share that voice, and one hard voice raises the score of hundreds of
 them at once. Drawing trials would treat them as independent and tell how the result moves with new
 recordings of the same people; its intervals are too narrow for new people, the more so the more trials
-each speaker has: in simulated test sets, 95 % intervals from draws of trials held the true EER 72 to 91 % of
+each speaker has: in simulated test sets, 95 % intervals from draws of trials held the true EER 25 to 91 % of
 the time (benchmarks/README.md, "Coverage"). So S speakers are drawn with replacement from the S that occur in the
 trials; one drawn n_a times stands for n_a people of that voice, so that a target trial of speaker a counts n_a
 times, and a nontarget trial of a and b counts n_a * n_b times. Where few trials share a pair of speakers such
@@ -31,8 +31,8 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.intervals import UNSEEN, Interval, difference_interval, figure_interval
 from cmd_speaker.evaluation.llr import Bits, curve_cllr, trial_bits
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
-from cmd_speaker.evaluation.scores import Scores, attach_labels, match_pairs
-from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.lists.scores import Scores, attach_labels, match_pairs
+from cmd_speaker.lists.speakers import trial_speakers
 from cmd_speaker.progress import track
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from cmd_speaker.errors import UsageError
 from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval
-from cmd_speaker.evaluation.metadata import Metadata
 from cmd_speaker.evaluation.metrics import SortedScores
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.lists.metadata import Metadata
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.speakers import trial_speakers
 
 FEW_VALUES = 6
 """A column of so many values, or fewer, gives groups of pairs of values."""

@@ -8,8 +8,8 @@ from math import isnan
 from typing import Any
 
 from cmd_speaker.evaluation.bootstrap import Difference, PairedDifference, paired_difference
-from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import Summary, summarise
+from cmd_speaker.lists.scores import Scores
 
 HEADER = ("system", "EER %{brackets}", "minDCF(0.05)", "EER - {baseline}, points [95 %]", "relative")
 
@@ -68,10 +68,15 @@ def _points(difference: Difference) -> tuple[str, str]:
 
 
 def describe(rows: Sequence[Row]) -> str:
-    """On what the rows were measured, and what a reader of their intervals must know."""
+    """On what the rows were measured."""
     first = rows[0].runs[0]
-    text = f"{first.speakers} speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
-    return f"{text} ({first.warning})" if first.warning else text
+    return f"{first.speakers} speakers, {first.targets:,} targets, {first.nontargets:,} nontargets"
+
+
+def caution(rows: Sequence[Row]) -> str:
+    """What a reader of the intervals must know, as a sentence; empty where there is nothing to say."""
+    warning = rows[0].runs[0].warning
+    return f"Note: {warning}." if warning else ""
 
 
 def compare(

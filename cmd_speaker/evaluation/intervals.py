@@ -2,13 +2,13 @@
 
 The plain percentiles of the draws are too narrow: a figure of 30 speakers varies more, and is more skewed, than
 its own draws show, and the minimum of a cost is lower in a draw than in the list. In simulated test sets of 10 to
-100 speakers they held the true EER 89 to 98 % of the time and the true minDCF 33 to 93 %. So a figure gets a t
+100 speakers they held the true EER 84 to 98 % of the time and the true minDCF 33 to 93 %. So a figure gets a t
 interval on a logarithmic scale, and a difference, whose scale is not skewed, gets percentiles further out. Both
 carry Student's t for the number of speakers, and n / (n - 1) for the variance that draws of n lack. In the same
-sets these held EER, minDCF and actual cost 95 to 100 % of the time, Cllr 90 to 96 %, and no difference between
-equal systems 92 to 100 % (benchmarks/README.md, "Coverage"). Where errors are so few that EER times speakers is
-under 1, hard speakers may be missing altogether, and no draw makes up for that: EER was held 85 to 100 % of the
-time, Cllr 50 to 87 %.
+sets these held EER 87 to 99 % of the time, minDCF and actual cost 93 to 100 %, Cllr 83 to 96 %, and no difference
+between equal systems 92 to 100 % (benchmarks/README.md, "Coverage"). Where most errors are those of a few
+speakers, a list of 40 may lack them, and no method made up for that; least so where errors are so few that EER
+times speakers is under 1: there EER was held 85 to 100 % of the time, Cllr 53 to 87 %.
 
 No draw shows an error of a kind of which the list has none. Three are then added to the upper bound: had more
 been expected of a list of this size, it would have shown one (the rule of three). That is so for errors that come

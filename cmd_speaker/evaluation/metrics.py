@@ -25,7 +25,7 @@ import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import POINTS, OperatingPoint
-from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.lists.scores import Scores
 
 BLOCK = 1 << 20
 """Points of a curve that are looked at together."""

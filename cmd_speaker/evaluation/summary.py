@@ -10,19 +10,17 @@ import numpy as np
 from cmd_speaker.evaluation.bootstrap import Interval, speaker_interval
 from cmd_speaker.evaluation.llr import curve_cllr, curve_min_cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.speakers import trial_speakers
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.speakers import trial_speakers
 
 FARS = (0.001, 0.01)
 """False acceptance rates at which the miss rate is reported unless others are asked for."""
-FEW_SPEAKERS = 40
-"""Below this number an interval over speakers is itself uncertain."""
-FEW_FOR_CLLR = 100
-"""Below this number the interval of Cllr, which a few hard speakers decide, is known to be too narrow."""
+FEW_SPEAKERS, FEW_FOR_CLLR = 100, 1000
+"""Below these numbers the intervals of EER and of Cllr are known to cover less than 95 % in some lists."""
 RARE = 1.0
-"""Where EER times speakers is less, the hard speakers may not be on the list: all intervals may be too narrow."""
+"""Where EER times speakers is less, nobody who is hard to recognise may be on the list."""
 USELESS_DRAWS = 0.01
-"""The share of draws without a class from which on intervals are known to suffer."""
+"""The share of draws without a class from which on intervals are said to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -86,27 +84,27 @@ class Summary:
         """What a reader of the intervals must know."""
         if self.speakers is None:
             return None
-        few, has_cllr = [], self.cllr_interval is not None
-        if self.speakers < FEW_SPEAKERS:
-            few.append(
-                f"only {self.speakers} speakers: an interval over fewer than {FEW_SPEAKERS} is only approximate"
-            )
+        has_cllr, covers, found = self.cllr_interval is not None, [], []
         if self.eer * self.speakers < RARE:
-            cllr = ", that of Cllr 50 to 87 %" if has_cllr else ""
-            few.append(
+            cllr = ", that of Cllr 53 to 87 %" if has_cllr else ""
+            found.append(
                 f"too few errors for {self.speakers} speakers to show who is hard to recognise: in simulations "
-                f"with so few the interval of the EER covered 85 to 100 %{cllr}, not 95 %"
+                f"the 95 % interval of EER then covered 85 to 100 %{cllr}"
             )
-        elif self.speakers < FEW_FOR_CLLR and has_cllr:
-            few.append(
-                f"with fewer than {FEW_FOR_CLLR} speakers the interval of Cllr covers about 90 %, not 95 %"
+        elif self.speakers < FEW_FOR_CLLR:
+            covers += ["EER covers about 90 %"] if self.speakers < FEW_SPEAKERS else []
+            covers += ["Cllr covers 85 to 90 %"] if has_cllr else []
+        if covers:
+            text = " and that of ".join(covers)
+            found.append(
+                f"only {self.speakers} speakers: where a few of them make most errors, the 95 % interval of {text}"
             )
         if self.useless_draws > USELESS_DRAWS:
-            few.append(
+            found.append(
                 f"{self.useless_draws:.0%} of the draws of speakers lacked targets or nontargets and were left "
                 "out: intervals are too narrow"
             )
-        return "; ".join(few) or None
+        return "; ".join(found) or None
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"

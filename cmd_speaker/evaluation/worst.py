@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmd_speaker.evaluation.scores import Scores
+from cmd_speaker.lists.scores import Scores
 
 
 @dataclass(frozen=True)

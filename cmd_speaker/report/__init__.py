@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.evaluation.evaluation import Evaluation
 from cmd_speaker.files import write_atomically
+from cmd_speaker.report.evaluation import Evaluation
 
 
 def as_text(evaluation: Evaluation) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cmd_speaker.evaluation.evaluation import Evaluation, System
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.worst import WorstTrial, worst_trials
 from cmd_speaker.progress import track
 from cmd_speaker.report import tables
+from cmd_speaker.report.evaluation import Evaluation, System
 from cmd_speaker.report.figures import Figure, det_figure, histogram_figure, reliability_figure
 from cmd_speaker.report.tables import Table
 from cmd_speaker.report.verdict import comparisons, verdict

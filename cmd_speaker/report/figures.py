@@ -8,9 +8,9 @@ from math import inf, isfinite
 
 import numpy as np
 
-from cmd_speaker.evaluation.evaluation import System
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.report.curves import det_points, histogram, normal_deviates, reliability
+from cmd_speaker.report.evaluation import System
 from cmd_speaker.report.markup import Markup, element
 from cmd_speaker.report.svg import SHAPES, Axis, Plot, linear_axis, swatch
 from cmd_speaker.report.tables import NOTHING, Table, in_words, percent

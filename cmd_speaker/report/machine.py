@@ -8,11 +8,11 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from cmd_speaker.evaluation.evaluation import System
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.worst import worst_trials
 from cmd_speaker.report.content import WORST, Content
 from cmd_speaker.report.curves import det_points, histogram, reliability
+from cmd_speaker.report.evaluation import System
 from cmd_speaker.report.verdict import verdict
 
 

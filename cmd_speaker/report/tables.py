@@ -8,9 +8,9 @@ from math import isnan
 
 from cmd_speaker.evaluation.bootstrap import Difference, Interval
 from cmd_speaker.evaluation.breakdown import Group
-from cmd_speaker.evaluation.evaluation import Evaluation, System
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.evaluation.summary import Summary
+from cmd_speaker.report.evaluation import Evaluation, System
 
 NOTHING = "–"
 

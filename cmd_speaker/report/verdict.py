@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmd_speaker.evaluation.bootstrap import Difference
-from cmd_speaker.evaluation.evaluation import System
+from cmd_speaker.report.evaluation import System
 from cmd_speaker.report.tables import eer_interval, excludes_zero, in_words, percent
 
 

@@ -14,10 +14,10 @@ import torch
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.metrics import eer
-from cmd_speaker.evaluation.scoring import cosine_scores
-from cmd_speaker.evaluation.trials import Trials
 from cmd_speaker.files import file_checksum, write_json
+from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
+from cmd_speaker.scoring.scorer import cosine_scores
 from cmd_speaker.teachers.bank import (
     UNMATCHED,
     TeacherInput,

@@ -16,8 +16,8 @@ from torch import nn
 from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.trials import Trials
 from cmd_speaker.files import write_json
+from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.model import read_utterance
 from cmd_speaker.teachers.stage1 import PreparedTeacher

@@ -8,8 +8,8 @@ import torch
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
 from cmd_speaker.evaluation.metrics import SortedScores
-from cmd_speaker.evaluation.scoring import cosine_scores
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.trials import Trials
+from cmd_speaker.scoring.scorer import cosine_scores
 
 
 class Validation:

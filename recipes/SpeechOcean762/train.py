@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cmd_speaker.errors import exit_code_of
-from cmd_speaker.evaluation.trials import load_trials
+from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import evaluate_student

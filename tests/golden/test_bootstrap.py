@@ -10,9 +10,9 @@ from cmd_speaker.evaluation.bootstrap import draws, paired_difference, replicate
 from cmd_speaker.evaluation.intervals import difference_interval, figure_interval, t_quantile
 from cmd_speaker.evaluation.llr import cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores, eer, min_dcf
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.speakers import trial_speakers
-from cmd_speaker.evaluation.trials import all_pairs, load_trials
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.speakers import trial_speakers
+from cmd_speaker.lists.trials import all_pairs, load_trials
 
 
 def corpus(speakers=12, utterances=4, separation=2.0, levels=0, seed=0):

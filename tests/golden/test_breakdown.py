@@ -6,12 +6,12 @@ import pytest
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.bootstrap import speaker_interval
 from cmd_speaker.evaluation.breakdown import breakdown
-from cmd_speaker.evaluation.metadata import load_metadata
 from cmd_speaker.evaluation.metrics import SortedScores, eer
-from cmd_speaker.evaluation.scores import Scores, load_scores
-from cmd_speaker.evaluation.speakers import trial_speakers
-from cmd_speaker.evaluation.trials import Trials, all_pairs
 from cmd_speaker.evaluation.worst import worst_trials
+from cmd_speaker.lists.metadata import load_metadata
+from cmd_speaker.lists.scores import Scores, load_scores
+from cmd_speaker.lists.speakers import trial_speakers
+from cmd_speaker.lists.trials import Trials, all_pairs
 
 # Speakers a and b are f, c and d m. Targets 5, 6, 7, 1; nontargets 8, 2, 3, 4: between 4 and 5, FAR and FRR are
 # both 1/4, and 5 is the first score where FAR <= FRR, so that the common threshold is 5.

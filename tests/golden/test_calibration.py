@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from cmd_speaker.calibration.calibration import Origin, fit_calibration
+from cmd_speaker.calibration.calibration_file import load_calibration, save_calibration
+from cmd_speaker.calibration.logistic import fit_logistic
+from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.calibration import Origin, fit_calibration
-from cmd_speaker.evaluation.calibration_file import load_calibration, save_calibration
 from cmd_speaker.evaluation.llr import cllr, min_cllr
-from cmd_speaker.evaluation.logistic import fit_logistic
 from cmd_speaker.evaluation.operating_point import OperatingPoint
-from cmd_speaker.evaluation.qualities import Quality
 from cmd_speaker.files import json_checksum
 
 BACKEND = {

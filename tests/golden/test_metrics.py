@@ -6,8 +6,8 @@ from sklearn.metrics import roc_curve
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, det_curve, eer, min_dcf
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.trials import Trials
 
 # Ties, worked by hand. Targets: 1, 2, 2, 4; nontargets: 0, 1, 2, 3, and score >= threshold is accepted.
 #

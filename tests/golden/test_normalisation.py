@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.normalisation import Cohort
-from cmd_speaker.evaluation.plda import Points
+from cmd_speaker.scoring.backend import Backend
+from cmd_speaker.scoring.normalisation import Cohort
+from cmd_speaker.scoring.plda import Points
 
 # Enrolment e = (1, 0) and test t = (0.6, 0.8), both of length 1: x = e.t = 0.6. With the cohort below
 #   e: 0.8, 0, -0.6, -1          mean -0.2   deviations 1, 0.2, -0.4, -0.8        variance 1.84 / 4 = 0.46

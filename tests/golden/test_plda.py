@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.plda import Plda
+from cmd_speaker.scoring.plda import Plda
 
 
 def scores(model, enrol, test):

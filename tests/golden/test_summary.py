@@ -1,6 +1,7 @@
 """What a summary holds, for people and for machines."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.bootstrap import paired_difference
 from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.metrics import OperatingPoint, SortedScores, eer, min_dcf
-from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import measure, summarise
-from cmd_speaker.evaluation.trials import all_pairs
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.trials import all_pairs
 
 UTT2SPK = {f"s{k:02d}-{u}": f"s{k:02d}" for k in range(15) for u in range(4)}
 LIKELY = OperatingPoint(0.5, 1, 2)
@@ -110,10 +111,14 @@ def test_few_speakers_are_warned_of():
     assert "only 15 speakers" in summarise(scores, UTT2SPK, replicates=20).warning
     assert "Cllr" not in summarise(scores, UTT2SPK, replicates=20).warning
     assert (
-        "the interval of Cllr covers about 90 %"
+        "that of Cllr covers 85 to 90 %"
         in summarise(scores, UTT2SPK, replicates=20, llr=scores.scores).warning
     )
     assert summarise(scores).warning is None
+    many = replace(summarise(scores, UTT2SPK, replicates=20, llr=scores.scores), speakers=100)
+    assert "EER" not in many.warning
+    assert "the 95 % interval of Cllr covers" in many.warning
+    assert replace(many, speakers=1000).warning is None
 
 
 def test_too_few_errors_are_warned_of():
@@ -122,7 +127,7 @@ def test_too_few_errors_are_warned_of():
     easy = Scores(scores.trials, scores.scores + 20 * scores.labels)
     found = summarise(easy, UTT2SPK, replicates=20, llr=easy.scores)
     assert "too few errors for 15 speakers" in found.warning
-    assert "Cllr 50 to 87 %" in found.warning
+    assert "Cllr 53 to 87 %" in found.warning
     assert "about 90 %" not in found.warning
     assert "Cllr" not in summarise(easy, UTT2SPK, replicates=20).warning
     hard = Scores(scores.trials, scores.scores - 2 * scores.labels)

@@ -9,10 +9,10 @@ import torch
 
 from cmd_speaker.embeddings import load_embeddings, save_embeddings
 from cmd_speaker.encoder import SpeakerEncoder
-from cmd_speaker.evaluation.record import load_record
-from cmd_speaker.evaluation.scores import load_scores
 from cmd_speaker.features import KaldiFbank
+from cmd_speaker.lists.scores import load_scores
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.scoring.record import load_record
 from cmd_speaker.students import EcapaTdnn
 from tests.conftest import voice, write_audio
 

@@ -73,7 +73,7 @@ def test_a_finished_run_is_read_again_and_a_student_can_be_added(run, monkeypatc
     assert train(run, monkeypatch, "--train", "audio_only text_control") == 0
     table = capsys.readouterr().out
     assert "Control: every speaker is given another speaker's teacher." in table
-    assert "text_control" in table.splitlines()[-4]
+    assert any(line.startswith("text_control  ") for line in table.splitlines())
     assert (run / "audio_only" / "scores.txt").read_bytes() == before["audio_only"]
     assert checkpoints
     assert all(p.stat().st_mtime_ns == then for p, then in checkpoints.items())  # not trained again

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.record import load_record
-from cmd_speaker.evaluation.scores import load_scores
 from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.scores import load_scores
+from cmd_speaker.scoring.backend import Backend
+from cmd_speaker.scoring.record import load_record
 
 SPEAKERS = {f"t{k}": f"s{k % 20}" for k in range(80)}
 TRIALS = [(1, "u0", "u1"), (0, "u2", "u3"), (0, "u1", "u4"), (1, "u5", "u0")]

@@ -10,8 +10,8 @@ import shutil
 import numpy as np
 import pytest
 
-from cmd_speaker.evaluation.evaluate import Question, evaluate_scores
 from cmd_speaker.report import write_report
+from cmd_speaker.report.evaluate import Question, evaluate_scores
 
 pytestmark = pytest.mark.second_stage
 WIDTHS = (360, 768, 1280)

@@ -5,8 +5,8 @@ import pytest
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.backend import FILE_NAME, Backend
 from cmd_speaker.files import file_checksum
+from cmd_speaker.scoring.backend import FILE_NAME, Backend
 
 
 def made(count, seed, size=6):

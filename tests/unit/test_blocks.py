@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation import forms, lines
-from cmd_speaker.evaluation.scores import Scores, load_scores, read_scores, save_scores, write_scores
-from cmd_speaker.evaluation.trials import (
+from cmd_speaker.lists import forms, lines
+from cmd_speaker.lists.scores import Scores, load_scores, read_scores, save_scores, write_scores
+from cmd_speaker.lists.trials import (
     LABEL_CELLS,
     Trials,
     load_trials,

@@ -3,7 +3,7 @@
 import pytest
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.evaluation.budget import LEAST_MEMORY, Budget
+from cmd_speaker.scoring.budget import LEAST_MEMORY, Budget
 
 
 @pytest.mark.parametrize(

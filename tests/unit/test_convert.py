@@ -10,7 +10,7 @@ from cmd_speaker.cli.app import app
 from cmd_speaker.cli.convert import convert  # noqa: F401
 from cmd_speaker.embeddings import EXTENSIONS, Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors, UsageError
-from cmd_speaker.evaluation.trials import LABEL_CELLS, load_trials
+from cmd_speaker.lists.trials import LABEL_CELLS, load_trials
 
 LISTS = {
     "voxceleb": "1 a b\n0 a c\n",

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cmd_speaker.calibration.calibration import Calibration, Origin
+from cmd_speaker.calibration.calibration_file import save_calibration
+from cmd_speaker.calibration.qualities import Quality
+from cmd_speaker.corpora import VOXCELEB1_LISTS
 from cmd_speaker.errors import CmdSpeakerError, DataError, UsageError
-from cmd_speaker.evaluation.calibration import Calibration, Origin
-from cmd_speaker.evaluation.calibration_file import save_calibration
-from cmd_speaker.evaluation.evaluate import Question, evaluate_scores, system_names
-from cmd_speaker.evaluation.provenance import post_processing
-from cmd_speaker.evaluation.qualities import Quality
-from cmd_speaker.evaluation.record import save_record
 from cmd_speaker.files import file_checksum
+from cmd_speaker.report.evaluate import Question, evaluate_scores, system_names
+from cmd_speaker.report.provenance import post_processing
+from cmd_speaker.scoring.record import save_record
 
 LINES = ("a1 a2 0.9 1", "b1 b2 0.8 1", "c1 c2 0.2 1", "a1 b1 0.6 0", "b1 c1 0.3 0", "a1 c1 0.1 0")
 BACKEND = {
@@ -80,7 +81,7 @@ def test_names_that_do_not_fit_are_refused():
 
 
 def test_one_file_read_in_blocks_has_the_figures_of_the_whole(scores, monkeypatch):
-    import cmd_speaker.evaluation.evaluate as module
+    import cmd_speaker.report.evaluate as module
 
     whole = evaluate(scores, keep=True, llr=True).systems[0]
     monkeypatch.setattr(module, "load_scores", lambda path: pytest.fail("the whole file was read"))
@@ -175,6 +176,12 @@ def test_the_record_tells_how_the_scores_came_about(scores, calibration):
     scores.write_text(scores.read_text().replace("0.9", "0.95"))
     with pytest.raises(DataError, match="has changed since"):
         evaluate(scores)
+
+
+def test_a_list_is_recognised_by_the_checksum_in_the_record(scores):
+    checksum, name = next(iter(VOXCELEB1_LISTS.items()))
+    record(scores, trials={"name": "t.txt", "sha256": checksum})
+    assert evaluate(scores).systems[0].facts["Scored trials"] == f"{name}; t.txt, SHA-256 {checksum}"
 
 
 def test_scores_recorded_as_calibrated_are_llrs_and_are_not_calibrated_twice(scores, calibration):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.metrics import eer
-from cmd_speaker.evaluation.trials import all_pairs
+from cmd_speaker.lists.trials import all_pairs
 from cmd_speaker.teachers.face import SmallFaceTeacher
 from cmd_speaker.teachers.pictures import read_picture, read_pictures
 from cmd_speaker.teachers.stage1 import describe, prepare_teacher

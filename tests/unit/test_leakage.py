@@ -7,10 +7,10 @@ import pytest
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation import leakage as leakage_module
-from cmd_speaker.evaluation.leakage import LeakageCheck, row_hashes
-from cmd_speaker.evaluation.scoring import TrialScorer
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.trials import Trials
+from cmd_speaker.scoring import leakage as leakage_module
+from cmd_speaker.scoring.leakage import LeakageCheck, row_hashes
+from cmd_speaker.scoring.scorer import TrialScorer
 
 
 def made(prefix, seed):

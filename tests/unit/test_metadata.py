@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.metadata import load_metadata
+from cmd_speaker.lists.metadata import load_metadata
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.trials import load_trials
 from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from data_prep.mini import corpus
 from data_prep.mini.corpus import Design, prepare

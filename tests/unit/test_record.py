@@ -6,8 +6,8 @@ import pytest
 
 from cmd_speaker import __version__
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.record import load_record, record_path, save_record
 from cmd_speaker.files import file_checksum
+from cmd_speaker.scoring.record import load_record, record_path, save_record
 
 RECORD = {"trials": {"name": "t.txt", "sha256": "0"}, "backend": {"norm": "as"}, "seconds": 0.5}
 

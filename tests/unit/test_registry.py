@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cmd_speaker.calibration.calibration import Calibration, Origin
+from cmd_speaker.calibration.calibration_file import FILE_NAME
+from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.decision import Decider, Recording
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.calibration import Calibration, Origin
-from cmd_speaker.evaluation.calibration_file import FILE_NAME
-from cmd_speaker.evaluation.qualities import Quality
 from cmd_speaker.files import json_checksum
 from cmd_speaker.registry import Enrolled, Registry, load_registry
+from cmd_speaker.scoring.backend import Backend
 
 MODEL = "a" * 64
 

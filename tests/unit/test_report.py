@@ -16,11 +16,11 @@ import pytest
 
 from cmd_speaker.errors import UsageError
 from cmd_speaker.evaluation.bootstrap import Difference, Interval
-from cmd_speaker.evaluation.evaluate import Question, evaluate_scores
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.report import as_text, report_paths, write_report
 from cmd_speaker.report.curves import det_points, histogram, reliability
+from cmd_speaker.report.evaluate import Question, evaluate_scores
 from cmd_speaker.report.figures import style_of
 from cmd_speaker.report.markup import Markup, element, escaped
 from cmd_speaker.report.svg import STEPS, Axis, Plot, linear_axis

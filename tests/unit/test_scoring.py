@@ -7,12 +7,12 @@ import pytest
 
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation import normalisation
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.budget import LEAST_MEMORY, Budget
-from cmd_speaker.evaluation.enrolment import EnrolMap, load_enrol_map
-from cmd_speaker.evaluation.scoring import TrialScorer
-from cmd_speaker.evaluation.trials import Trials, all_pairs
+from cmd_speaker.lists.trials import Trials, all_pairs
+from cmd_speaker.scoring import normalisation
+from cmd_speaker.scoring.backend import Backend
+from cmd_speaker.scoring.budget import LEAST_MEMORY, Budget
+from cmd_speaker.scoring.enrolment import EnrolMap, load_enrol_map
+from cmd_speaker.scoring.scorer import TrialScorer
 
 NAMES = [f"u{k}" for k in range(40)]
 ROUNDING = {"rtol": 1e-6, "atol": 4e-6}

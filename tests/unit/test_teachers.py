@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.trials import all_pairs
+from cmd_speaker.lists.trials import all_pairs
 from cmd_speaker.teachers.stage1 import describe, prepare_teacher
 from cmd_speaker.teachers.text import HuggingFaceTextTeacher, SmallTextTeacher
 from tests.teachers import TEXTS, small, write_texts

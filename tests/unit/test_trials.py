@@ -5,7 +5,7 @@ import pytest
 
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, DataErrors, UsageError
-from cmd_speaker.evaluation.trials import Trials, all_pairs, load_trials, save_trials
+from cmd_speaker.lists.trials import Trials, all_pairs, load_trials, save_trials
 
 PAIRS = [("a/1.wav", "b/2.wav"), ("b/2.wav", "a/3.wav"), ("a/1.wav", "a/3.wav")]
 LABELS = [False, False, True]

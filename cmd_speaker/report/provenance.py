@@ -12,7 +12,7 @@ from cmd_speaker.evaluation.summary import Summary
 from cmd_speaker.files import file_checksum
 
 if TYPE_CHECKING:
-    from cmd_speaker.evaluation.evaluate import Question
+    from cmd_speaker.report.evaluate import Question
 
 UNKNOWN = "unknown: no record beside the score file"
 
@@ -44,7 +44,7 @@ def system_facts(
     facts = {"Score file": f"{path}, SHA-256 {sha256}"}
     if record:
         facts["Embeddings"] = _embeddings(record.get("embeddings") or {})
-        facts["Scored trials"] = _named(record["trials"]) if record.get("trials") else "all pairs"
+        facts["Scored trials"] = _scored_list(record.get("trials"))
         facts["Post-processing"] = post_processing(record.get("backend") or {})
         facts["Scored in"] = (
             f"{record.get('seconds', UNKNOWN)} s, by cmd-speaker {record.get('version', UNKNOWN)}"
@@ -74,6 +74,15 @@ def post_processing(backend: Mapping[str, Any]) -> str:
         top = f", top {backend['top']}" if norm == "as" else ""
         parts.append(f"{norm}-norm{top}, cohort {_named(backend.get('cohort') or {})}")
     return "; ".join([*parts, f"several utterances of an enrolment: {backend.get('enrolment')}"])
+
+
+def _scored_list(trials: Mapping[str, Any] | None) -> str:
+    from cmd_speaker.corpora import list_name
+
+    if not trials:
+        return "all pairs"
+    known = list_name(str(trials.get("sha256")))
+    return f"{known}; {_named(trials)}" if known else _named(trials)
 
 
 def _trial_list(path: Path) -> str:

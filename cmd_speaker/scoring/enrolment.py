@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.lines import read_pieces
+from cmd_speaker.lists.lines import read_pieces
 
 ENROLMENTS = ("average", "score", "best")
 

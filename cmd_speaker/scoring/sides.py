@@ -10,13 +10,13 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.budget import Budget
-from cmd_speaker.evaluation.directions import averaged
-from cmd_speaker.evaluation.enrolment import Members
-from cmd_speaker.evaluation.leakage import LeakageCheck
-from cmd_speaker.evaluation.plda import Points
 from cmd_speaker.files import write_atomically
+from cmd_speaker.scoring.backend import Backend
+from cmd_speaker.scoring.budget import Budget
+from cmd_speaker.scoring.directions import averaged
+from cmd_speaker.scoring.enrolment import Members
+from cmd_speaker.scoring.leakage import LeakageCheck
+from cmd_speaker.scoring.plda import Points
 
 
 class Sides:

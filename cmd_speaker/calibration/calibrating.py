@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.calibration import (
+from cmd_speaker.calibration.calibration import (
     DEFAULT_PRIOR,
     Calibration,
     Origin,
     fit_calibration,
     refuse_calibrated,
 )
-from cmd_speaker.evaluation.calibration_file import describe, load_calibration
+from cmd_speaker.calibration.calibration_file import describe, load_calibration
+from cmd_speaker.calibration.qualities import trial_qualities
+from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.llr import cllr, min_cllr
-from cmd_speaker.evaluation.metadata import Metadata, load_metadata
-from cmd_speaker.evaluation.qualities import trial_qualities
-from cmd_speaker.evaluation.record import load_record
-from cmd_speaker.evaluation.scores import Scores, attach_labels, load_scores
-from cmd_speaker.evaluation.trials import Trials, load_trials
 from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.metadata import Metadata, load_metadata
+from cmd_speaker.lists.scores import Scores, attach_labels, load_scores
+from cmd_speaker.lists.trials import Trials, load_trials
+from cmd_speaker.scoring.record import load_record
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cmd_speaker.calibration.calibrating import Calibrator
 from cmd_speaker.errors import UsageError
-from cmd_speaker.evaluation import provenance
 from cmd_speaker.evaluation.bootstrap import paired_difference
 from cmd_speaker.evaluation.breakdown import Group, breakdown
-from cmd_speaker.evaluation.calibrating import Calibrator
-from cmd_speaker.evaluation.evaluation import Evaluation, System
-from cmd_speaker.evaluation.metadata import Metadata, load_metadata
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import POINTS, OperatingPoint
-from cmd_speaker.evaluation.record import load_record
-from cmd_speaker.evaluation.scores import (
+from cmd_speaker.evaluation.summary import FARS, measure, summarise
+from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.metadata import Metadata, load_metadata
+from cmd_speaker.lists.scores import (
     Scores,
     attach_labels,
     load_scores,
@@ -27,9 +26,10 @@ from cmd_speaker.evaluation.scores import (
     match_pairs,
     read_scores,
 )
-from cmd_speaker.evaluation.summary import FARS, measure, summarise
-from cmd_speaker.evaluation.trials import load_trials
-from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.trials import load_trials
+from cmd_speaker.report import provenance
+from cmd_speaker.report.evaluation import Evaluation, System
+from cmd_speaker.scoring.record import load_record
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.backend import Backend, score_all, speakers_of
-from cmd_speaker.evaluation.budget import Budget
-from cmd_speaker.evaluation.enrolment import EnrolMap, combine, members
-from cmd_speaker.evaluation.leakage import LeakageCheck
-from cmd_speaker.evaluation.normalisation import normalise
-from cmd_speaker.evaluation.plda import Points
-from cmd_speaker.evaluation.scores import Scores
-from cmd_speaker.evaluation.sides import Sides
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.scores import Scores
+from cmd_speaker.lists.trials import Trials
+from cmd_speaker.scoring.backend import Backend, score_all, speakers_of
+from cmd_speaker.scoring.budget import Budget
+from cmd_speaker.scoring.enrolment import EnrolMap, combine, members
+from cmd_speaker.scoring.leakage import LeakageCheck
+from cmd_speaker.scoring.normalisation import normalise
+from cmd_speaker.scoring.plda import Points
+from cmd_speaker.scoring.sides import Sides
 
 KEPT_ERRORS = 1000
 SWITCH_SECONDS = 5e-4

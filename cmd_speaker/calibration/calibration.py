@@ -4,8 +4,8 @@ A score only ranks trials. A log-likelihood ratio (LLR, natural logarithm) says 
 is for one speaker than for two, so that a decision follows from what is known beforehand and from what
 errors cost: accept where LLR >= log(c_fa (1 - p) / (c_miss p)).
 
-LLR = slope * score + offset + what quality measures add (`cmd_speaker.evaluation.qualities`), fitted by
-prior-weighted logistic regression (`cmd_speaker.evaluation.logistic`). A calibration holds for the model and
+LLR = slope * score + offset + what quality measures add (`cmd_speaker.calibration.qualities`), fitted by
+prior-weighted logistic regression (`cmd_speaker.calibration.logistic`). A calibration holds for the model and
 the back-end whose scores it was fitted on, and for recordings like those of the list; all of that is kept
 with it and compared whenever it is used.
 """
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from cmd_speaker.calibration.logistic import fit_logistic
+from cmd_speaker.calibration.qualities import Quality, Sides
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.logistic import fit_logistic
 from cmd_speaker.evaluation.operating_point import OperatingPoint
-from cmd_speaker.evaluation.qualities import Quality, Sides
 
 DEFAULT_PRIOR = 0.01
 ENOUGH = 10

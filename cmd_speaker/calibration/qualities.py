@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors, UsageError
-from cmd_speaker.evaluation.metadata import Metadata
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.metadata import Metadata
+from cmd_speaker.lists.trials import Trials
 
 Sides = tuple[np.ndarray, np.ndarray]
 """The values of one measure on the enrolment and on the test side of n trials, two float64 [n]."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.lines import Piece, read_pieces
+from cmd_speaker.lists.lines import Piece, read_pieces
 
 BITS = {b"1": True, b"0": False}
 WORDS = {b"target": True, b"nontarget": False}

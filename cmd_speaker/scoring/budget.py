@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.evaluation.trials import BLOCK
+from cmd_speaker.lists.trials import BLOCK
 
 DEFAULT_MEMORY = "1G"
 LEAST_MEMORY = 2**24

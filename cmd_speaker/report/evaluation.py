@@ -10,8 +10,8 @@ from typing import Any
 from cmd_speaker.errors import UsageError
 from cmd_speaker.evaluation.bootstrap import PairedDifference
 from cmd_speaker.evaluation.breakdown import Group
-from cmd_speaker.evaluation.scores import Scores
 from cmd_speaker.evaluation.summary import Summary
+from cmd_speaker.lists.scores import Scores
 
 
 @dataclass(frozen=True, eq=False)

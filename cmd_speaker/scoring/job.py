@@ -9,20 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cmd_speaker.calibration.calibrating import Calibrator
 from cmd_speaker.embeddings import Embeddings, load_embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.backend import Backend
-from cmd_speaker.evaluation.budget import DEFAULT_MEMORY, Budget
-from cmd_speaker.evaluation.calibrating import Calibrator
-from cmd_speaker.evaluation.enrolment import load_enrol_map
-from cmd_speaker.evaluation.leakage import LeakageCheck
-from cmd_speaker.evaluation.normalisation import DEFAULT_TOP
-from cmd_speaker.evaluation.record import save_record
-from cmd_speaker.evaluation.scores import load_utt2spk, write_scores
-from cmd_speaker.evaluation.scoring import TrialScorer
-from cmd_speaker.evaluation.trials import read_trials
 from cmd_speaker.files import file_checksum
+from cmd_speaker.lists.scores import load_utt2spk, write_scores
+from cmd_speaker.lists.trials import read_trials
 from cmd_speaker.progress import track
+from cmd_speaker.scoring.backend import Backend
+from cmd_speaker.scoring.budget import DEFAULT_MEMORY, Budget
+from cmd_speaker.scoring.enrolment import load_enrol_map
+from cmd_speaker.scoring.leakage import LeakageCheck
+from cmd_speaker.scoring.normalisation import DEFAULT_TOP
+from cmd_speaker.scoring.record import save_record
+from cmd_speaker.scoring.scorer import TrialScorer
 
 
 @dataclass(frozen=True)

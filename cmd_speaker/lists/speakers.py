@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.trials import Trials
+from cmd_speaker.lists.trials import Trials
 
 
 def trial_speakers(trials: Trials, utt2spk: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray, list[str]]:

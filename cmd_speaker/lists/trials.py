@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import WrittenIds, join_columns
 from cmd_speaker.files import write_atomically
+from cmd_speaker.lists.forms import Fields, FileKind, read_fields
+from cmd_speaker.lists.lines import WrittenIds, join_columns
 
 BLOCK = 65536
 """Trials looked at together."""

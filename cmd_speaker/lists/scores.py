@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.evaluation.forms import Fields, FileKind, read_fields
-from cmd_speaker.evaluation.lines import WrittenIds, join_columns, read_pieces
-from cmd_speaker.evaluation.trials import BLOCK, Trials, from_fields
 from cmd_speaker.files import write_atomically
+from cmd_speaker.lists.forms import Fields, FileKind, read_fields
+from cmd_speaker.lists.lines import WrittenIds, join_columns, read_pieces
+from cmd_speaker.lists.trials import BLOCK, Trials, from_fields
 
 SCORE_FILE = FileKind(
     "score file",

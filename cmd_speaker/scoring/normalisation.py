@@ -28,8 +28,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.plda import Points
-from cmd_speaker.evaluation.trials import BLOCK
+from cmd_speaker.lists.trials import BLOCK
+from cmd_speaker.scoring.plda import Points
 
 NORMS = ("none", "z", "t", "s", "as")
 DEFAULT_TOP = 300

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.evaluation.calibration import Calibration, Origin
-from cmd_speaker.evaluation.qualities import Quality
+from cmd_speaker.calibration.calibration import Calibration, Origin
+from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.files import load_stamped, save_stamped
 
 FILE_NAME = "calibration.json"

@@ -2,7 +2,7 @@
 
 An embedding has the mean of a training set subtracted, if there is one, and is brought to length 1; the
 scorer, the cosine or PLDA, compares two of them; a cohort normalises the score. All of it comes from
-training or cohort data, never from the data that are scored (see `cmd_speaker.evaluation.leakage`).
+training or cohort data, never from the data that are scored (see `cmd_speaker.scoring.leakage`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.directions import averaged, length_normalised
-from cmd_speaker.evaluation.enrolment import ENROLMENTS
-from cmd_speaker.evaluation.normalisation import DEFAULT_TOP, NORMS, Cohort, normalise
-from cmd_speaker.evaluation.plda import Plda, Points
 from cmd_speaker.files import file_checksum, write_atomically
+from cmd_speaker.scoring.directions import averaged, length_normalised
+from cmd_speaker.scoring.enrolment import ENROLMENTS
+from cmd_speaker.scoring.normalisation import DEFAULT_TOP, NORMS, Cohort, normalise
+from cmd_speaker.scoring.plda import Plda, Points
 
 FILE_NAME = "backend.safetensors"
 FORMAT_VERSION = 1

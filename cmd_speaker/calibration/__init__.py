@@ -1,0 +1,1 @@
+"""From scores to log-likelihood ratios that decide. NumPy only, torch is never imported."""

@@ -1,0 +1,1 @@
+"""Files that people bring: trial lists, score files, tables about utterances. NumPy only."""
