@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 
 T = TypeVar("T")
 
@@ -19,17 +19,23 @@ T = TypeVar("T")
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an exception.
 
-    Missing folders are made. Raises `DataError` where the system refuses to write.
+    Missing folders are made; a link stays one, and what it leads to is replaced. Raises `DataError` where the
+    system refuses to write, and for what is no file: root would replace even /dev/null.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise DataError(
+            "this is not a file that can be replaced", file=path, expected="a file, or a name that is free",
+            found="a folder" if target.is_dir() else "a device or pipe", fix="Choose another name",
+        )  # fmt: skip
+    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         # safetensors writes files that only their owner may read.
         os.umask(mask := os.umask(0))
         temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise DataError(
             "the file cannot be written",
@@ -41,6 +47,41 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Alone with `folder`, as far as other processes ask for it in this way too; they wait.
+
+    A folder that is not there is nobody's, and on Windows, whose folders cannot be locked, nobody waits.
+    """
+    if os.name == "nt" or not folder.is_dir():
+        yield
+        return
+    import fcntl
+
+    # A lock on the folder itself leaves no file behind, and ends with the process that holds it.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
+    """Raise `UsageError` where a command would write over a file that it reads, or write one file twice.
+
+    None stands for a file that was not asked for.
+    """
+    taken = {os.path.realpath(path): "which is read" for path in read if path is not None}
+    for path in written:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"{path} would be overwritten, {taken[place]}: choose another name")
+        taken[place] = "which is written for something else"
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from cmd_speaker.decision import Recording
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.files import file_checksum, json_checksum, load_stamped, save_stamped
+from cmd_speaker.files import file_checksum, json_checksum, load_stamped, locked, save_stamped
 
 FILE_NAME = "registry.json"
 FORMAT_VERSION = 1
@@ -93,6 +93,11 @@ class Registry:
 
         Raises `DataError` where another process has changed it since it was read.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            self._replace()
+
+    def _replace(self) -> None:
         path = self.folder / FILE_NAME
         found = file_checksum(path) if path.is_file() else None
         if found != self.checksum:
@@ -141,7 +146,8 @@ def relative_to(folder: Path, model: Path) -> str:
 def load_registry(folder: str | Path) -> Registry:
     """Read a registry; raises `DataError` where it is missing, was changed, or is of another version."""
     folder = Path(folder)
-    return load_stamped(folder / FILE_NAME, FORMAT_VERSION, "registry", partial(_parse, folder), REMAKE)
+    with locked(folder):
+        return load_stamped(folder / FILE_NAME, FORMAT_VERSION, "registry", partial(_parse, folder), REMAKE)
 
 
 def _parse(folder: Path, content: dict[str, Any]) -> Registry:
@@ -151,6 +157,9 @@ def _parse(folder: Path, content: dict[str, Any]) -> Registry:
     for (name, each), vector in zip(rows, vectors, strict=True):
         recording = Recording(vector, float(each["seconds"]))
         speakers[name] = (*speakers[name], Enrolled(str(each["file"]), each["sha256"], recording))
+    nobody = [name for name, own in speakers.items() if not own]
+    if nobody:
+        raise ValueError(f"'{nobody[0]}' has no recording")
     model = content["model"]
     return Registry(
         folder, str(model["checksum"]), str(model["path"]), speakers, file_checksum(folder / FILE_NAME)

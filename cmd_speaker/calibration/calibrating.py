@@ -103,6 +103,7 @@ class Calibrator:
 
     def __init__(self, path: str | Path, metadata: Sequence[str | Path] = ()) -> None:
         self.path = Path(path)
+        self.files = (self.path, *map(Path, metadata))
         self.calibration = load_calibration(path)
         self._tables = [load_metadata(table) for table in metadata]
         self._outside: Counter[str] = Counter()

@@ -22,7 +22,7 @@ import numpy as np
 from cmd_speaker.calibration.logistic import fit_logistic
 from cmd_speaker.calibration.qualities import Quality, Sides
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.evaluation.operating_point import OperatingPoint
+from cmd_speaker.evaluation.operating_point import LEAST, OperatingPoint
 
 DEFAULT_PRIOR = 0.01
 ENOUGH = 10
@@ -191,7 +191,7 @@ def fit_calibration(
     `origin` says where the scores come from; the counts in it are filled in. Raises `UsageError` for a prior
     outside (0, 1), and `DataError` as `fit_logistic` does and where higher scores mean different speakers.
     """
-    if not 0 < prior < 1:
+    if not LEAST < prior < 1 - LEAST:
         raise UsageError(f"the prior of a calibration lies between 0 and 1, found {prior}")
     qualities = qualities or {}
     measures = [Quality.of(column, sides) for column, sides in qualities.items()]

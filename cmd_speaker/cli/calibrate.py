@@ -51,11 +51,14 @@ def calibrate(
     """Learn from labelled scores what a score says: a log-likelihood ratio (LLR), so that costs can decide."""
     from cmd_speaker.calibration.calibrating import calibrate_file
     from cmd_speaker.calibration.calibration_file import save_calibration
+    from cmd_speaker.files import refuse_overwriting
+    from cmd_speaker.scoring.record import record_path
 
     if (out is None) == (into is None):
         raise UsageError("calibrate needs either --out FILE or --into MODEL|REGISTRY")
     if backend is not None and into is None:
         raise UsageError("--backend belongs to --into")
+    refuse_overwriting([out], [scores, record_path(scores), trials, *(metadata or ())])
     columns = list(dict.fromkeys(quality or []))
     fitted = calibrate_file(scores, trials, prior=prior, metadata=metadata or (), columns=columns)
     warnings = list(fitted.warnings)

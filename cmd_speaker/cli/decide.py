@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -62,6 +63,10 @@ def find_rule(calibration: Calibration | None, point: str | None, threshold: flo
     if threshold is not None:
         if point is not None:
             raise UsageError("--point says what decides, and so does --threshold: give one of them")
+        if not math.isfinite(threshold):
+            raise UsageError(
+                f"--threshold is compared with a score: expected a finite number, found {threshold}"
+            )
         return Rule(threshold)
     if calibration is None:
         if point is not None:

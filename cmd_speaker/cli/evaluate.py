@@ -58,9 +58,11 @@ def evaluate(
     """Error rates and costs with intervals; several systems are compared with the first, on the same trials."""
     from cmd_speaker.report import as_text, report_paths, write_report
     from cmd_speaker.report.evaluate import FARS, POINTS, Question, evaluate_scores
+    from cmd_speaker.scoring.record import record_path
 
     if report:
-        given = (*scores, trials, speakers, *(metadata or ()), *(calibration or ()))
+        records = map(record_path, scores)
+        given = (*scores, *records, trials, speakers, *(metadata or ()), *(calibration or ()))
         report_paths(report, [path for path in given if path])
     question = Question(
         trials=trials,
@@ -79,8 +81,11 @@ def evaluate(
     )
     evaluation = evaluate_scores(scores, question)
     rows = [system.as_dict() for system in evaluation.systems]
-    print(json.dumps(rows if len(rows) > 1 else rows[0], indent=1) if as_json else as_text(evaluation))
+    # Neither a reader who closes the pipe nor a full disk takes the other form of the results away.
+    try:
+        written = write_report(report, evaluation) if report else []
+    finally:
+        print(json.dumps(rows if len(rows) > 1 else rows[0], indent=1) if as_json else as_text(evaluation))
     warn(evaluation.warnings)
-    if report:
-        for path in write_report(report, evaluation):
-            print(path, file=sys.stderr)
+    for path in written:
+        print(path, file=sys.stderr)

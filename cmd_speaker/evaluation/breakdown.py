@@ -2,8 +2,8 @@
 
 A column of few values gives a group for every unordered pair of them (`f & f`, `f & m`): who is compared with
 whom. Of many values that are numbers, bands are formed, and groups of pairs of bands; other values, such as
-sessions, only say whether both sides have the same one. Trials with a side that is not known are a group
-of their own.
+sessions and numbers with leading zeros, only say whether both sides have the same one. Trials with a side
+that is not known are a group of their own.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _grouped(
     ids = [trials.ids[k] for k in used.tolist()]
     values = metadata.values(name, ids, utt2spk)
     different = {value for value in values if value is not None}
-    if edges or (len(different) > FEW_VALUES and all(map(_is_number, different))):
+    if edges or (len(different) > FEW_VALUES and all(map(_is_quantity, different))):
         kinds, bands = _bands(metadata.numbers(name, ids, utt2spk), edges)
     else:
         kinds = sorted(different, key=lambda value: (float(value) if _is_number(value) else 0, value))
@@ -158,3 +158,9 @@ def _is_number(word: str) -> bool:
         return bool(np.isfinite(float(word)))
     except ValueError:
         return False
+
+
+def _is_quantity(word: str) -> bool:
+    """Whether a value is a number and not the name of something, such as the speaker 0042."""
+    digits = word.lstrip("+-")
+    return _is_number(word) and not (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit())

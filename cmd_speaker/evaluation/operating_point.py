@@ -8,17 +8,20 @@ Language 20, 2006 (Bayes threshold of log-likelihood ratios); NIST speaker recog
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log, log1p
+from math import log, log1p
 from typing import Any
 
 from cmd_speaker.errors import UsageError
+
+LEAST = 1e-12
+"""Priors and costs lie from here to its inverse: beyond, costs overflow."""
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
     """What a decision is made for: the prior probability of a target, and what both kinds of error cost.
 
-    Raises `UsageError` for a prior outside (0, 1) or a cost that is not positive and finite.
+    Raises `UsageError` for a prior outside (0, 1) or a cost that is not positive, and for what `LEAST` excludes.
     """
 
     p_target: float
@@ -26,9 +29,10 @@ class OperatingPoint:
     c_fa: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.p_target < 1 or not 0 < self.c_miss < inf or not 0 < self.c_fa < inf:
+        numbers = self.p_target, 1 - self.p_target, self.c_miss, self.c_fa
+        if not all(LEAST < number < 1 / LEAST for number in numbers):
             raise UsageError(
-                f"an operating point has a prior between 0 and 1 and positive costs, "
+                f"an operating point has a prior between 0 and 1 and positive costs (from {LEAST:g} on), "
                 f"not p_target {self.p_target}, c_miss {self.c_miss}, c_fa {self.c_fa}"
             )
 

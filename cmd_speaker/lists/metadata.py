@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ class Metadata:
                 return speakers
             raise DataError(
                 "the table is about speakers, and it is not known who speaks", file=self.path,
-                expected="a list of speakers, or ids that begin with 'speaker/'",
+                expected=f"a list of speakers, or ids that begin with its speakers, '{next(iter(self.rows))}/'",
                 found=next(f"'{name}'" for name, speaker in zip(utterances, speakers, strict=True)
                            if speaker not in self.rows),
                 fix="Give the speakers with --speakers",
@@ -105,7 +106,8 @@ def load_metadata(path: str | Path) -> Metadata:
     if not path.is_file():
         raise DataError("no such metadata table", file=path, fix="Check the path")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Not str.splitlines: it would end a line at a form feed or U+2028 in a transcript.
+        lines = list(StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as error:
         raise DataError(
             "the metadata table is not text", file=path, expected="UTF-8",

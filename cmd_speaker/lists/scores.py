@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -215,10 +216,12 @@ def load_utt2spk(path: str | Path) -> dict[str, str]:
     `DataErrors` with every incomplete row and every utterance that occurs twice.
     """
     path = Path(path)
-    lines = [line for piece in read_pieces(path, "list of speakers") for line in piece.lines()]
+    pieces = list(read_pieces(path, "list of speakers"))
+    lines = [line for piece in pieces for line in piece.lines()]
     if not lines:
         raise DataError("the list of speakers is empty", file=path, fix="Make it again")
-    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _utt2spk_rows(path, lines)
+    is_csv = path.suffix.lower() == ".csv"
+    rows = _csv_rows(path, b"".join(piece.data for piece in pieces)) if is_csv else _utt2spk_rows(path, lines)
     speakers: dict[str, str] = {}
     errors = []
     for row, utterance, speaker in rows:
@@ -259,11 +262,11 @@ def _utt2spk_rows(path: Path, lines: list[tuple[int, list[bytes]]]) -> list[tupl
     return [(row, fields[0].decode(), fields[1].decode()) for row, fields in lines]
 
 
-def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
-    """Line number, utterance and speaker of every row of a manifest."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        # Strict: an unbalanced quote would swallow the rows after it.
-        reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+def _csv_rows(path: Path, data: bytes) -> list[tuple[int, str, str]]:
+    """Line number, utterance and speaker of every row of a manifest with this content."""
+    # Strict: an unbalanced quote would swallow the rows after it.
+    reader = csv.DictReader(StringIO(data.decode(), newline=""), skipinitialspace=True, strict=True)
+    try:
         columns = reader.fieldnames or []
         if "ID" not in columns or "spk_id" not in columns:
             raise DataError(
@@ -274,13 +277,12 @@ def _csv_rows(path: Path) -> list[tuple[int, str, str]]:
                 found=",".join(columns),
                 fix="Add the columns, or give a Kaldi utt2spk",
             )
-        try:
-            return [(reader.line_num, row["ID"] or "", row["spk_id"] or "") for row in reader]
-        except csv.Error as error:
-            raise DataError(
-                "the manifest is not a CSV file", file=path, row=reader.line_num,
-                expected="comma-separated fields, quotes in pairs", found=str(error), fix="Correct the row",
-            ) from error  # fmt: skip
+        return [(reader.line_num, row["ID"] or "", row["spk_id"] or "") for row in reader]
+    except csv.Error as error:
+        raise DataError(
+            "the manifest is not a CSV file", file=path, row=reader.reader.line_num,
+            expected="comma-separated fields, quotes in pairs", found=str(error), fix="Correct the row",
+        ) from error  # fmt: skip
 
 
 def _check_single(scored: Trials, repeated: np.ndarray) -> None:

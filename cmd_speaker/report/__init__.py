@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import refuse_overwriting, write_atomically
 from cmd_speaker.report.evaluation import Evaluation
 
 
@@ -27,9 +27,7 @@ def report_paths(page: Path, inputs: Sequence[Path] = ()) -> tuple[Path, Path, P
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report names the HTML page to write: expected PAGE.html, found {page}")
     paths = page, page.with_suffix(".json"), page.with_suffix(".md")
-    for path in paths:
-        if path.resolve() in {given.resolve() for given in inputs}:
-            raise UsageError(f"--report {page} would overwrite {path}, which is read: choose another name")
+    refuse_overwriting(paths, inputs)
     return paths
 
 

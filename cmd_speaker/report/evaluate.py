@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from cmd_speaker.calibration.calibrating import Calibrator
-from cmd_speaker.errors import UsageError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.bootstrap import paired_difference
 from cmd_speaker.evaluation.breakdown import Group, breakdown
 from cmd_speaker.evaluation.metrics import SortedScores
@@ -30,6 +30,9 @@ from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.report import provenance
 from cmd_speaker.report.evaluation import Evaluation, System
 from cmd_speaker.scoring.record import load_record
+
+FEWEST_REPLICATES = 200
+"""With as many draws, five lie beyond each end of a 95 % interval; with fewer the ends are a matter of chance."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Question:
             raise UsageError("--llr says that the scores are calibrated already: leave out --calibration")
         if self.columns and not self.metadata:
             raise UsageError(f"--by {self.columns[0]} needs the table with that column: --metadata CSV")
+        if self.metadata and not self.columns and not self.calibrations:
+            raise UsageError(
+                "--metadata is for --by, or has the quality measures of a --calibration: give one of them"
+            )
 
     @cached_property
     def utt2spk(self) -> dict[str, str] | None:
@@ -71,7 +78,7 @@ class Question:
         """Every column to break down by, with the first table that has it."""
         tables = [load_metadata(path) for path in self.metadata] if self.columns else []
         found = []
-        for column in self.columns:
+        for column in dict.fromkeys(self.columns):
             names = {column, column.rpartition(":")[0]}
             having = [table for table in tables if names & set(table.columns)]
             found.append((column, (having or tables)[0]))
@@ -152,11 +159,11 @@ def _distinct_parts(paths: Sequence[Path]) -> list[str]:
     """The paths without the folders at their beginning and the parts at their end that all of them share."""
     parts = [path.parts for path in paths]
     if len(paths) == 1:
-        return [Path(*parts[0][-2:]).as_posix()]
+        return [PurePath(*parts[0][-2:]).as_posix()]
     shortest = min(map(len, parts))
     first = next((k for k in range(shortest) if len({part[k] for part in parts}) > 1), shortest - 1)
     last = next((k for k in range(shortest - first) if len({part[-1 - k] for part in parts}) > 1), 0)
-    return [Path(*part[first : len(part) - last]).as_posix() for part in parts]
+    return [PurePath(*part[first : len(part) - last]).as_posix() for part in parts]
 
 
 def _sources(paths: Sequence[Path], question: Question) -> list[Source]:
@@ -168,6 +175,8 @@ def _sources(paths: Sequence[Path], question: Question) -> list[Source]:
         given = [given[0] if given else None] * len(paths)
     sources = []
     for name, path, calibration in zip(system_names(paths, question.names), paths, given, strict=True):
+        if not path.is_file():
+            raise DataError("no such score file", file=path, fix="Check the path")
         record = load_record(path)
         sha256 = record["scores"]["sha256"] if record else file_checksum(path)
         calibrator = Calibrator(calibration, question.metadata) if calibration else None
@@ -239,8 +248,20 @@ def _cautions(systems: Sequence[System], question: Question) -> list[str]:
         found.append("No interval: give the speakers with `--speakers MANIFEST|utt2spk`")
     elif not question.replicates:
         found.append("No interval: `--replicates` is 0")
-    elif systems[0].summary.warning:
-        found.append(systems[0].summary.warning)
+    else:
+        if systems[0].summary.warning:
+            found.append(systems[0].summary.warning)
+        if question.replicates < FEWEST_REPLICATES:
+            found.append(
+                f"{question.replicates} draws of the bootstrap are too few for the ends of a 95 % interval: "
+                f"leave out `--replicates`, or give {FEWEST_REPLICATES} or more"
+            )
+    backwards = [system.name for system in systems if system.summary.eer > 0.5]
+    if backwards:
+        found.append(
+            f"{', '.join(backwards)}: an EER above 50 % says that higher scores mean different speakers; check "
+            "that labels and scores belong together, or change the sign of a distance"
+        )
     raw = [system.name for system in systems if not system.is_llr]
     if raw:
         found.append(

@@ -12,16 +12,17 @@ from typing import Any
 from cmd_speaker.calibration.calibrating import Calibrator
 from cmd_speaker.embeddings import Embeddings, load_embeddings
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.files import file_checksum
+from cmd_speaker.files import file_checksum, refuse_overwriting
 from cmd_speaker.lists.scores import load_utt2spk, write_scores
 from cmd_speaker.lists.trials import read_trials
 from cmd_speaker.progress import track
+from cmd_speaker.scoring.backend import FILE_NAME as BACKEND_FILE
 from cmd_speaker.scoring.backend import Backend
 from cmd_speaker.scoring.budget import DEFAULT_MEMORY, Budget
 from cmd_speaker.scoring.enrolment import load_enrol_map
 from cmd_speaker.scoring.leakage import LeakageCheck
 from cmd_speaker.scoring.normalisation import DEFAULT_TOP
-from cmd_speaker.scoring.record import save_record
+from cmd_speaker.scoring.record import record_path, save_record
 from cmd_speaker.scoring.scorer import TrialScorer
 
 
@@ -74,6 +75,16 @@ class ScoringJob:
             raise UsageError(
                 f"--top belongs to --norm as or --qualities; --norm {self._norm} has the whole cohort"
             )
+        self._refuse_overwriting()
+
+    def _refuse_overwriting(self) -> None:
+        read = (
+            self.embeddings, self.trials, self.mean_from, self.plda_from, self.plda_speakers, self.cohort,
+            self.cohort_speakers, self.enrol_map, self.speakers,
+            *(self.calibrator.files if self.calibrator else ()),
+        )  # fmt: skip
+        kept = self.save_backend and self.save_backend / BACKEND_FILE
+        refuse_overwriting((self.out, record_path(self.out), self.qualities, kept), read)
 
     @property
     def _norm(self) -> str:

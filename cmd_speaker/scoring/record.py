@@ -1,7 +1,8 @@
 """What a score file was made of: `SCORES.json`, beside the score file and named after it.
 
 `scores`, `embeddings` and `trials` are named with their checksums, `backend` is `Backend.description()`,
-`calibration` that of the scores' calibration or null, `seconds` how long it took, `version` that of this program.
+`calibration` that of the scores' calibration or null, `seconds` how long it took, `version` that of this program;
+`checksum` is that of the rest, so that a record that was edited is not believed.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import Any
 
 from cmd_speaker import __version__
 from cmd_speaker.errors import DataError
-from cmd_speaker.files import file_checksum, write_json
+from cmd_speaker.files import file_checksum, json_checksum, write_json
 
 
 def record_path(scores_path: str | Path) -> Path:
     """Where the record of a score file lies."""
-    scores_path = Path(scores_path)
-    return scores_path.with_name(scores_path.name + ".json")
+    return Path(f"{scores_path}.json")
 
 
 def save_record(scores_path: str | Path, record: Mapping[str, Any]) -> None:
     """Write the record of the score file as it is now; its own name, checksum and the version are added."""
     scores_path = Path(scores_path)
     scores = {"name": scores_path.name, "sha256": file_checksum(scores_path)}
-    write_json(record_path(scores_path), {"scores": scores, **record, "version": __version__})
+    content = {"scores": scores, **record, "version": __version__}
+    write_json(record_path(scores_path), {**content, "checksum": json_checksum(content)})
 
 
 def load_record(scores_path: str | Path) -> dict[str, Any] | None:
@@ -40,12 +41,17 @@ def load_record(scores_path: str | Path) -> dict[str, Any] | None:
     fix = "Score the list again, or remove the record"
     try:
         record = json.loads(path.read_bytes())
-        expected = record["scores"]["sha256"]
+        expected, own = record["scores"]["sha256"], record.pop("checksum")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             "not the record of a score file", file=path, expected="JSON with the checksum of the scores",
             found=repr(error), fix=fix,
         ) from error  # fmt: skip
+    if own != json_checksum(record):
+        raise DataError(
+            "the record of the score file was changed", file=path, expected=f"checksum {own}",
+            found=json_checksum(record), fix=fix,
+        )  # fmt: skip
     found = file_checksum(scores_path)
     if found != expected:
         raise DataError(

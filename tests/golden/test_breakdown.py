@@ -112,6 +112,14 @@ def test_many_values_are_the_same_or_different(scores, metadata):
     ]
 
 
+def test_numbers_with_leading_zeros_are_names(scores, tmp_path):
+    # Speakers 0001 to 0004, as corpora number them, would else be cut into thirds.
+    table = tmp_path / "ids.csv"
+    table.write_text("ID,code\n" + "".join(f"{a}{k},00{k}{ord(a)}\n" for a in "abcd" for k in (1, 2)))
+    groups = breakdown(scores, load_metadata(table), ["code"])
+    assert [group.name for group in groups] == ["different"]
+
+
 def test_what_is_not_known_is_a_group(scores, metadata):
     groups = breakdown(scores, metadata, ["noise"])
     # a1 and d2 are not known: the trials a1 a2, d1 d2, a1 b1 and d1 a1.

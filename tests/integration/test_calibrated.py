@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from cmd_speaker.cli.decide import find_rule
 from cmd_speaker.embeddings import load_embeddings, save_embeddings
 from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.errors import UsageError
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.lists.scores import load_scores
 from cmd_speaker.model import SpeakerModel
@@ -278,6 +280,10 @@ def test_wrong_calls(here, cli):
         ["calibrate", "dev.scores", "--out", "c", "--backend", "kept"],
         ["calibrate", "dev.scores", "--out", "c", "--quality", "duration"],
         ["calibrate", "dev.scores", "--out", "c", "--prior", "1"],
+        ["calibrate", "dev.scores", "--out", "c", "--prior", "1e-300"],
+        ["calibrate", "dev.scores", "--out", "dev.scores"],
+        ["calibrate", "dev.scores", "--out", "dev.scores.json"],
+        ["calibrate", "dev.scores", "--out", "dev.txt", "--trials", "dev.txt"],
         ["score", "m.npz", "dev.txt", "--out", "x", "--metadata", "m.csv"],
     ):
         code, _, err = cli(*wrong)
@@ -288,3 +294,10 @@ def test_wrong_calls(here, cli):
         "calibrate", "dev.scores", "--out", "c", "--quality", "duration", "--metadata", "cohort.csv"
     )
     assert (code, "cohort.csv" in err) == (3, True)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_a_threshold_is_a_finite_number(threshold):
+    # Scores that are not cosines have no range of their own; nothing would ever be accepted.
+    with pytest.raises(UsageError, match="expected a finite number"):
+        find_rule(None, None, threshold)

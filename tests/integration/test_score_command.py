@@ -224,6 +224,29 @@ def test_unknown_utterances_are_listed_and_the_rest_is_scored(score, data):
     assert json.loads((data / "s.txt.json").read_text())["scores"]["sha256"] == file_checksum(data / "s.txt")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "test.npz"], "test.npz would be overwritten, which is read"),
+        (["--out", "sub/../trials.txt"], "trials.txt would be overwritten, which is read"),
+        (["--out", "s.txt", "--qualities", "test.npz"], "test.npz would be overwritten, which is read"),
+        (["--out", "s.txt", "--qualities", "s.txt"], "s.txt would be overwritten, which is written"),
+        (
+            ["--out", "s.txt", "--qualities", "s.txt.json"],
+            "s.txt.json would be overwritten, which is written",
+        ),
+        (["--out", "train.npz", "--mean-from", "train.npz"], "train.npz would be overwritten, which is read"),
+    ],
+)
+def test_no_file_that_is_read_is_overwritten(cli, data, monkeypatch, options, words):
+    monkeypatch.chdir(data)
+    before = {path.name: file_checksum(path) for path in data.iterdir()}
+    code, _, err = cli("score", "test.npz", "trials.txt", *options)
+    assert code == 2
+    assert words in err
+    assert {path.name: file_checksum(path) for path in data.iterdir()} == before
+
+
 def test_torch_is_never_imported(data):
     code = (
         "import sys; from cmd_speaker.cli import app\n"

@@ -1,6 +1,7 @@
 """The embeddings file: what is written comes back, and what is wrong with a file is said."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -187,6 +188,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path):
         interrupted()
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_only_files_are_replaced_and_links_stay(tmp_path):
+    os.mkfifo(tmp_path / "pipe.ark")
+    (tmp_path / "folder.ark").mkdir()
+    for name, found in (("pipe.ark", "a device or pipe"), ("folder.ark", "a folder")):
+        with pytest.raises(DataError, match=f"not a file that can be replaced .*found {found}"):
+            save_embeddings(tmp_path / name, Embeddings(IDS, VECTORS))
+    assert (tmp_path / "pipe.ark").is_fifo()
+    (tmp_path / "link.npz").symlink_to(tmp_path / "folder.ark" / "real.npz")
+    save_embeddings(tmp_path / "link.npz", Embeddings(IDS, VECTORS))
+    assert (tmp_path / "link.npz").is_symlink()
+    assert load_embeddings(tmp_path / "folder.ark" / "real.npz").ids == list(IDS)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_its_path(path):

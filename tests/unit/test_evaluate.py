@@ -1,6 +1,7 @@
 """From score files to an evaluation: names, trial lists, calibrations, records, and files of any length."""
 
 import json
+import os
 import subprocess
 import sys
 from math import log
@@ -62,11 +63,23 @@ def evaluate(*paths, **options):
         (["runs/a/1/s.txt", "runs/b/2/s.txt"], ["a/1", "b/2"]),
         (["s.txt", "old/s.txt"], ["s.txt", "old/s.txt"]),
         (["/long/way/run/s.txt"], ["run/s.txt"]),
-        (["/runs/s.txt", "s.txt"], ["/runs/s.txt", "s.txt"]),
+        (["/way/s.txt", "s.txt"], ["/way/s.txt", "s.txt"]),
     ],
 )
 def test_systems_are_called_after_what_tells_their_paths_apart(paths, names):
     assert system_names([Path(path) for path in paths]) == names
+
+
+def test_distances_are_noticed(scores):
+    assert not any("above 50 %" in text for text in evaluate(scores).warnings)
+    scores.write_text("".join(f"{a} {b} -{score} {label}\n" for a, b, score, label in map(str.split, LINES)))
+    assert any("change the sign of a distance" in text for text in evaluate(scores).warnings)
+
+
+def test_a_score_file_that_is_not_there(tmp_path):
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(DataError, match=r"no such score file\. Check the path"):
+            evaluate(path)
 
 
 def test_names_that_do_not_fit_are_refused():
@@ -233,13 +246,18 @@ def test_a_known_list_is_recognised(scores, tmp_path, monkeypatch):
         (["--point", "0.01,2"], "P,CMISS,CFA"),
         (["--point", "high"], "found 'high'"),
         (["--point", "1.5"], "prior between 0 and 1"),
+        (["--point", "1e-320"], "from 1e-12 on"),
+        (["--point", "0.01,1,1e300"], "from 1e-12 on"),
         (["--far", "1.5"], "between 0 and 1"),
         (["--report", "page.json"], "PAGE.html"),
-        (["--report", "utt2spk.html", "--calibration", "utt2spk.json"], "would overwrite"),
+        (["--report", "utt2spk.html", "--calibration", "utt2spk.json"], "would be overwritten"),
+        (["--report", "scores.txt.html"], "scores.txt.json would be overwritten, which is read"),
         (["--by", "gender"], "--metadata"),
+        (["--metadata", "table.csv"], "--metadata is for --by"),
     ],
 )
-def test_wrong_options(scores, capsys, arguments, words):
+def test_wrong_options(scores, capsys, arguments, words, monkeypatch):
+    monkeypatch.chdir(scores.parent)
     from cmd_speaker.cli import app
     from cmd_speaker.errors import exit_code_of
 
@@ -256,6 +274,32 @@ def test_evaluate_loads_neither_torch_nor_matplotlib(scores):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_terminal_that_cannot_show_all_ends_nothing(scores, tmp_path):
+    (tmp_path / "table.csv").write_text("ID,side\na1,l\na2,l\nb1,r\nb2,r\nc1,r\nc2,r\n")
+    code = "from cmd_speaker.cli import main; main()"
+    arguments = ["evaluate", str(scores), "--metadata", str(tmp_path / "table.csv"), "--by", "side"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert r"\u2013" in done.stdout
+
+
+@pytest.mark.parametrize("breaks", ["print", "report"])
+def test_report_and_figures_do_not_take_each_other_along(scores, tmp_path, capsys, monkeypatch, breaks):
+    from cmd_speaker import report
+    from cmd_speaker.cli import app
+
+    def fail(*_):
+        raise DataError("no space")
+
+    monkeypatch.setattr(report, "as_text" if breaks == "print" else "write_report", fail)
+    with pytest.raises(DataError, match="no space"):
+        app(["evaluate", str(scores), "--report", str(tmp_path / "p.html")], standalone_mode=False)
+    assert (tmp_path / "p.html").exists() == (breaks == "print")
+    assert ("EER" in capsys.readouterr().out) == (breaks == "report")
 
 
 def test_the_command_line_writes_the_report(scores, tmp_path, capsys):

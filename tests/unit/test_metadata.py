@@ -62,9 +62,15 @@ def test_the_published_tables_can_be_read(shared_data):
         assert set(found.values("Gender", speakers)) == {"f", "m"}
 
 
+def test_only_line_ends_end_a_row(table):
+    found = table("ID,text\r\na,one\u2028two\r\nb,three\x0cfour\r\n")
+    assert found.values("text", ["a", "b"]) == ["one\u2028two", "three\x0cfour"]
+    assert [row for row, _ in found.rows.values()] == [2, 3]
+
+
 def test_speakers_that_are_not_known_are_named(table):
     found = table("spk_id,gender\ns,f\n")
-    with pytest.raises(DataError, match=r"not known who speaks.*found 't/1'.*--speakers"):
+    with pytest.raises(DataError, match=r"not known who speaks.*its speakers, 's/', found 't/1'.*--speakers"):
         found.values("gender", ["s/1", "t/1"])
     with pytest.raises(DataError, match=r"the speaker of 'b' is not known.*found 1 without"):
         found.values("gender", ["a", "b"], {"a": "s"})

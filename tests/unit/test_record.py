@@ -37,6 +37,16 @@ def test_changed_scores_are_refused(scores):
         load_record(scores)
 
 
+@pytest.mark.parametrize(
+    "change", [{"embeddings": 3}, {"calibration": {"slope": 1}}, {"backend": {"norm": "s"}}]
+)
+def test_a_record_that_was_changed_is_refused(scores, change):
+    content = json.loads(record_path(scores).read_text())
+    record_path(scores).write_text(json.dumps(content | change))
+    with pytest.raises(DataError, match=r"the record of the score file was changed .*Score the list again"):
+        load_record(scores)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", json.dumps({"scores": "s.txt"}), '{"scores": {}}', "\udcff"])
 def test_what_is_not_a_record_is_refused(scores, text):
     record_path(scores).write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -1,7 +1,11 @@
 """The registry of enrolled speakers, and what decides about recordings."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from cmd_speaker.calibration.calibration import Calibration, Origin
 from cmd_speaker.calibration.calibration_file import FILE_NAME
 from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.embeddings import save_embeddings
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import json_checksum
 from cmd_speaker.registry import Enrolled, Registry, load_registry
@@ -85,6 +90,30 @@ def test_two_writers_do_not_undo_each_other(registry):
     assert list(load_registry(registry.folder).speakers) == ["Anna"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked on Windows")
+def test_of_writers_at_the_same_time_one_wins(registry, monkeypatch):
+    # Both are let past the comparison with what they have read before either goes on, unless one has to wait.
+    both = Barrier(2)
+
+    def save(*arguments):
+        with suppress(BrokenBarrierError):
+            both.wait(timeout=0.5)
+        save_embeddings(*arguments)
+
+    def enrol(name, vector):
+        try:
+            registry.enrol(name, [enrolled(*vector)]).save()
+        except DataError as error:
+            return str(error)
+        return name
+
+    monkeypatch.setattr("cmd_speaker.registry.save_embeddings", save)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(enrol, ("Carla", "Dora"), ((9, 9), (8, 7))))
+    assert ["changed meanwhile" in answer for answer in done].count(True) == 1
+    assert set(load_registry(registry.folder).speakers) & {"Carla", "Dora"} == {"Carla", "Dora"} & set(done)
+
+
 def test_a_write_that_fails_leaves_what_was_there(registry, monkeypatch):
     def fail(*_):
         raise DataError("no space")
@@ -121,6 +150,7 @@ def change_json(registry, **changes):
         ({"speakers": {"Anna": [{"file": "a"}]}}, "damaged"),
         ({"speakers": ["Anna"]}, "damaged"),
         ({"embeddings": None}, "damaged"),
+        ({"embeddings": None, "speakers": {"Anna": []}}, "'Anna' has no recording"),
         ({"embeddings": {"file": "../../else.safetensors", "sha256": "0"}}, r"reg.else\.safetensors"),
         ({"speakers": {"Anna": [{"file": "a", "sha256": "0", "seconds": 1}]}}, "embeddings .* changed"),
     ],

@@ -1,5 +1,6 @@
 """Score files, the lists joined to them, and cosine scores from embeddings."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,17 @@ def test_bad_rows_of_a_list_of_speakers_are_named(tmp_path, name, text, rows, wo
     with pytest.raises(DataErrors, match=words) as caught:
         load_utt2spk(path)
     assert failed_rows(caught) == [(path, row) for row in rows]
+
+
+def test_a_csv_whose_header_is_broken_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"row 2: the manifest is not a CSV file .*Correct the row"):
+        load_utt2spk(write(tmp_path, 'ID,"spk_id\nu1,ann\n', "m.csv"))
+
+
+def test_a_compressed_manifest(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes(gzip.compress(b'\xef\xbb\xbfID,spk_id,text\r\nu1,ann,"two\r\nlines"\r\n'))
+    assert load_utt2spk(path) == {"u1": "ann"}
 
 
 def test_a_csv_without_speakers_is_refused(tmp_path):
