@@ -16,6 +16,8 @@ from cmd_speaker.report.verdict import comparisons, verdict
 
 WORST = 10
 """Trials of each class that are listed."""
+NAMED_IN_TITLE = 3
+"""More systems than this are counted in the title: their names fill half a phone."""
 
 DET = (
     "A curve nearer to the lower left is better. Both axes are normal deviates: normally distributed scores give "
@@ -67,7 +69,9 @@ class Content:
         """Sort, count and draw."""
         systems = evaluation.systems
         ordered = [_sorted(system) for system in track(systems, "Report")]
-        title = "Speaker verification: " + ", ".join(system.name for system in systems)
+        names = ", ".join(system.name for system in systems)
+        several = len(systems) > NAMED_IN_TITLE
+        title = f"Speaker verification: {f'{len(systems)} systems' if several else names}"
         sections = [
             Section("verdict", "Verdict", [*map(verdict, systems), *_compared(systems)]),
             Section("figures", "Figures of merit", (), _figures(systems)),

@@ -19,9 +19,7 @@ def verdict(system: System) -> str:
     if at.act_dcf is None:
         best = f"least cost for {in_words(at.point)}: {at.min_dcf:.3f}"
         return f"{text}; {best}, at a threshold that uncalibrated scores do not tell."
-    text += (
-        f"; decisions for {in_words(at.point)} cost {at.act_dcf:.3f}, at the best threshold {at.min_dcf:.3f}"
-    )
+    text += f"; decisions for {in_words(at.point)} cost {at.act_dcf:.3f}; the best threshold would cost {at.min_dcf:.3f}"
     return f"{text}: worse than not listening at all, which costs 1." if at.act_dcf > 1 else f"{text}."
 
 

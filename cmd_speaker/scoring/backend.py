@@ -101,8 +101,8 @@ class Backend:
             raise UsageError("cohort means need a cohort: give its embeddings with --cohort")
         if not 1 <= self.top <= len(self.cohort):
             raise UsageError(
-                f"--top goes from 1 to the {len(self.cohort)} entries of the cohort, found {self.top}; "
-                "take fewer, or a larger cohort"
+                f"--top goes from 1 to the {len(self.cohort)} entries of the cohort, found {self.top}"
+                f"{' (unless given)' if self.top == DEFAULT_TOP else ''}; give a smaller --top, or a larger cohort"
             )
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import cmd_speaker.cli
 from cmd_speaker.embeddings import load_embeddings
 
 
@@ -234,6 +235,15 @@ def test_wrong_calls(cli, model, audio, tmp_path):
     code, _, err = cli("embed", model, audio, "--out", tmp_path / "e.txt")
     assert code in (2, 3)
     assert ".npz" in err
+
+
+def test_a_fault_of_the_program_is_no_decision(monkeypatch, capsys):
+    """Python leaves with 1 then, which means "not the same speaker"."""
+    monkeypatch.setattr(cmd_speaker.cli, "app", lambda: 1 / 0)
+    with pytest.raises(SystemExit) as left:
+        cmd_speaker.cli.main()
+    assert left.value.code == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_help_needs_no_heavy_import():
