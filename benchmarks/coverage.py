@@ -84,6 +84,10 @@ DESIGNS = (
     Design("1,000 speakers, 20 + 20 trials each, EER 5 %", 0.0487, 1000, 10, 20, 20, 100),
     Design("40 speakers, 470 + 470 trials each, as VoxCeleb1-O, EER 1.5 %", 0.0153, 40, 118, 470, 470, 150),
     Design("100 speakers, 200 + 200 trials each, EER 1.5 %", 0.0153, 100, 60, 200, 200, 150),
+    Design("10 speakers, all pairs of 20 utterances, EER 0.8 %", 0.0079, 10, 20, None, None, 100),
+    Design("30 speakers, 20 + 60 trials each, EER 0.3 %", 0.0031, 30, 10, 20, 60, 150),
+    Design("100 speakers, 20 + 60 trials each, EER 0.1 %", 0.0013, 100, 10, 20, 60, 60),
+    Design("10 speakers, 20 + 60 trials each, EER 0.1 %", 0.0013, 10, 10, 20, 60, 200),
 )
 """No true EER is a whole number of errors: an interval that ends at such a number would cover it by chance."""
 

@@ -50,8 +50,9 @@ class Origin:
 class Calibration:
     """LLR = slope * score + offset + qualities, fitted for decisions at the `prior`.
 
-    `separable` tells that no target scored below a nontarget, so that the slope follows from the number of
-    trials only. `path` is the file that it was read from.
+    `separable` tells that the scores, with the quality measures if there are any, keep the classes apart (but for
+    an overlap too small to learn from), so that the slope follows from the number of trials only. `path` is
+    the file that it was read from.
     """
 
     slope: float
@@ -96,9 +97,10 @@ class Calibration:
         """What a reader must know of the list that it was fitted on."""
         origin, weights, found = self.origin, 2 + 2 * len(self.qualities), []
         if self.separable:
+            what = "scores and quality measures" if self.qualities else "scores"
             found.append(
-                "no target scored below a nontarget: the calibration's slope follows from the number of trials "
-                "only (Laplace's rule); fit it on a longer or harder list"
+                f"the {what} keep targets and nontargets apart: the calibration's slope follows from the number "
+                "of trials only (Laplace's rule); fit it on a longer or harder list"
             )
         if min(origin.targets, origin.nontargets) < ENOUGH * weights:
             found.append(
@@ -144,7 +146,9 @@ class Calibration:
             return [*warnings, f"{what} has no record: model and back-end may differ from the calibration's"]
         refuse_calibrated(record, what)
         model = (record.get("embeddings") or {}).get("model")
-        ours, theirs = comparable(self.origin.backend), comparable(record.get("backend"))
+        ours, theirs = (
+            comparable(each, self.columns) for each in (self.origin.backend, record.get("backend"))
+        )
         for name, expected, found in (("back-end", ours, theirs), ("model", self.origin.model, model)):
             if expected is None or found is None:
                 where = "the calibration" if expected is None else str(what)
@@ -226,14 +230,23 @@ def refuse_calibrated(record: Mapping[str, Any], what: str | Path) -> None:
         )  # fmt: skip
 
 
-def comparable(backend: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The description of a back-end without the names of its files, which say nothing: their checksums do."""
+def comparable(backend: Mapping[str, Any] | None, columns: Sequence[str]) -> dict[str, Any] | None:
+    """Of a back-end's description, what scores and the quality measures `columns` depend on.
+
+    Checksums tell files apart, not names. The cohort's `top` entries are for AS-norm and for `cohort_mean`.
+    """
     if backend is None:
         return None
-    return {
+    found = {
         key: {k: v for k, v in value.items() if k != "name"} if isinstance(value, Mapping) else value
         for key, value in backend.items()
     }
+    if "cohort_mean" not in columns:
+        if found.get("norm") != "as":
+            found["top"] = None
+        if found.get("norm") == "none":
+            found["cohort"] = None
+    return found
 
 
 def _shown(mine: Any, other: Any) -> str:

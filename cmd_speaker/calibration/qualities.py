@@ -26,6 +26,9 @@ Sides = tuple[np.ndarray, np.ndarray]
 LOGARITHMIC = ("duration",)
 """Measures of which the ratio counts: twice the seconds are worth the same from 2 to 4 as from 4 to 8."""
 
+ROUNDING = 1e-3
+"""Tables have rounded numbers: so far beyond the range, in standard deviations, is not outside it."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -64,12 +67,15 @@ class Quality:
 
     def outside(self, sides: Sides) -> int:
         """How many trials have a side beyond the range of the fitting list."""
-        both = values(self.column, sides)
-        return int(np.count_nonzero(((both < self.low) | (both > self.high)).any(axis=1)))
+        both, slack = values(self.column, sides), ROUNDING * self.scale
+        beyond = (both < self.low - slack) | (both > self.high + slack)
+        return int(np.count_nonzero(beyond.any(axis=1)))
 
     def llr(self, sides: Sides) -> np.ndarray:
         """What the measure adds to the log-likelihood ratio: float64 [n]."""
-        return self.features(sides) @ np.array([self.lower_weight, self.higher_weight])
+        lower, higher = self.features(sides).T
+        # Not a matrix product: that would round a single trial otherwise than the same trial among others.
+        return self.lower_weight * lower + self.higher_weight * higher
 
 
 def trial_qualities(trials: Trials, tables: Sequence[Metadata], columns: Sequence[str]) -> dict[str, Sides]:

@@ -105,7 +105,7 @@ def _backend_of(fitted: Fitted, folder: Path | None) -> Backend:
     from cmd_speaker.calibration.calibration import comparable
     from cmd_speaker.scoring.backend import FILE_NAME, Backend
 
-    made = fitted.calibration.origin.backend
+    made, columns = fitted.calibration.origin.backend, fitted.calibration.columns
     if folder is not None:
         if not (folder / FILE_NAME).is_file():
             raise DataError(
@@ -113,7 +113,7 @@ def _backend_of(fitted: Fitted, folder: Path | None) -> Backend:
             )
         return Backend.load(folder)
     plain = Backend()
-    if made is not None and comparable(made) != comparable(plain.description()):
+    if made is not None and comparable(made, columns) != comparable(plain.description(), columns):
         raise DataError(
             "the scores were not made by a plain cosine", file=fitted.calibration.origin.scores["name"],
             expected="the back-end that made them", found="none",

@@ -17,6 +17,10 @@ FARS = (0.001, 0.01)
 """False acceptance rates at which the miss rate is reported unless others are asked for."""
 FEW_SPEAKERS, FEW_FOR_CLLR = 100, 1000
 """Below these numbers the intervals of EER and of Cllr are known to cover less than 95 % in some lists."""
+RARE = 1.0
+"""Where EER times speakers is less, nobody who is hard to recognise may be on the list."""
+USELESS_DRAWS = 0.01
+"""The share of draws without a class from which on intervals are said to be too narrow."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Summary:
     cllr: float | None = None
     cllr_interval: Interval | None = None
     miss_at_far: dict[float, float] = field(default_factory=dict)
+    useless_draws: float = 0.0
+    """The share of draws of speakers that had no targets or no nontargets."""
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Flat, for JSON: `min_dcf_001`, its bounds `min_dcf_001_low` and `_high`, `act_dcf_001`,
@@ -76,15 +82,29 @@ class Summary:
     @property
     def warning(self) -> str | None:
         """What a reader of the intervals must know."""
-        covers = []
-        if self.speakers is not None and self.speakers < FEW_SPEAKERS:
-            covers.append("EER covers about 90 %")
-        if self.speakers is not None and self.speakers < FEW_FOR_CLLR and self.cllr_interval is not None:
-            covers.append("Cllr covers 85 to 90 %")
-        if not covers:
+        if self.speakers is None:
             return None
-        text = " and that of ".join(covers)
-        return f"only {self.speakers} speakers: where a few of them make most errors, the 95 % interval of {text}"
+        has_cllr, covers, found = self.cllr_interval is not None, [], []
+        if self.eer * self.speakers < RARE:
+            cllr = ", that of Cllr 53 to 87 %" if has_cllr else ""
+            found.append(
+                f"too few errors for {self.speakers} speakers to show who is hard to recognise: in simulations "
+                f"the 95 % interval of EER then covered 85 to 100 %{cllr}"
+            )
+        elif self.speakers < FEW_FOR_CLLR:
+            covers += ["EER covers about 90 %"] if self.speakers < FEW_SPEAKERS else []
+            covers += ["Cllr covers 85 to 90 %"] if has_cllr else []
+        if covers:
+            text = " and that of ".join(covers)
+            found.append(
+                f"only {self.speakers} speakers: where a few of them make most errors, the 95 % interval of {text}"
+            )
+        if self.useless_draws > USELESS_DRAWS:
+            found.append(
+                f"{self.useless_draws:.0%} of the draws of speakers lacked targets or nontargets and were left "
+                "out: intervals are too narrow"
+            )
+        return "; ".join(found) or None
 
     def __str__(self) -> str:
         eer = f"EER {self.eer:6.2%}"
@@ -125,7 +145,7 @@ def summarise(
     )
     return replace(
         summary, speakers=len(names), eer_low=found.eer.low, eer_high=found.eer.high, costs=tuple(costs),
-        cllr_interval=found.cllr,
+        cllr_interval=found.cllr, useless_draws=found.left_out / found.replicates,
     )  # fmt: skip
 
 

@@ -27,8 +27,12 @@ class Histogram:
 def histogram(ordered: SortedScores, bins: int = HISTOGRAM_BINS) -> Histogram:
     """Bins of the same width from the lowest to the highest score."""
     sides = ordered.targets, ordered.nontargets
-    ends = min(side[0] for side in sides), max(side[-1] for side in sides)
-    edges = np.histogram_bin_edges(np.empty(0), bins, ends)
+    low, high = min(side[0] for side in sides), max(side[-1] for side in sides)
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    # Halves: the range of huge scores would be infinite.
+    edges = 2 * np.linspace(low / 2, high / 2, bins + 1)
+    edges[[0, -1]] = low, high
     return Histogram(edges, *(np.histogram(side, edges)[0] for side in sides))
 
 

@@ -159,7 +159,7 @@ def _distinct_parts(paths: Sequence[Path]) -> list[str]:
     """The paths without the folders at their beginning and the parts at their end that all of them share."""
     parts = [path.parts for path in paths]
     if len(paths) == 1:
-        return ["/".join(parts[0][-2:])]
+        return [PurePath(*parts[0][-2:]).as_posix()]
     shortest = min(map(len, parts))
     first = next((k for k in range(shortest) if len({part[k] for part in parts}) > 1), shortest - 1)
     last = next((k for k in range(shortest - first) if len({part[-1 - k] for part in parts}) > 1), 0)

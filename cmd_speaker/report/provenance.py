@@ -71,7 +71,7 @@ def post_processing(backend: Mapping[str, Any]) -> str:
     if norm == "none":
         parts.append("no score normalisation")
     else:
-        top = f", top {backend['top']}" if backend.get("top") else ""
+        top = f", top {backend['top']}" if norm == "as" else ""
         parts.append(f"{norm}-norm{top}, cohort {_named(backend.get('cohort') or {})}")
     return "; ".join([*parts, f"several utterances of an enrolment: {backend.get('enrolment')}"])
 

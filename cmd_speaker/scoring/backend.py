@@ -187,7 +187,7 @@ class Backend:
             "enrolment": self.enrolment,
             "mean": self.sources.get("mean"),
             "norm": self.norm,
-            "top": self.top if self.norm == "as" else None,
+            "top": None if self.cohort is None else self.top,
             "cohort": self.sources.get("cohort"),
         }
         if self.plda is not None:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from cmd_speaker.calibration.calibration import Origin, fit_calibration
 from cmd_speaker.calibration.calibration_file import load_calibration, save_calibration
 from cmd_speaker.calibration.logistic import fit_logistic
+from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.operating_point import OperatingPoint
@@ -151,6 +152,34 @@ def test_a_quality_beyond_what_was_seen_counts_as_the_end_of_the_range():
     assert fit.outside({"duration": (shorter, shorter)}) == {}
 
 
+def test_a_rounded_value_is_not_beyond_the_range():
+    """Tables have nine digits or fewer; the very recordings of the fit are not warned of."""
+    scores, labels, qualities = with_durations()
+    fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
+    high = np.full(1, np.exp(fit.qualities[0].high))
+    assert fit.outside({"duration": (high * (1 + 1e-4), high)}) == {}
+    assert fit.outside({"duration": (high * 1.01, high)}) == {"duration": 1}
+
+
+def test_what_keeps_the_classes_apart_is_named():
+    """The scores overlap; only with the quality measure can every trial be told."""
+    scores, labels = gaussian(40, 40)
+    low, high = np.where(labels, 3.0, 1.0) + np.random.default_rng(0).uniform(0, 0.5, (2, len(labels)))
+    doubt = fit_calibration(scores, labels, ORIGIN, qualities={"snr": (low, high)}).doubts[0]
+    assert "scores and quality measures keep targets and nontargets apart" in doubt
+
+
+def test_a_trial_has_the_same_llr_alone_and_in_a_list():
+    scores, labels, qualities = with_durations()
+    fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
+    sides = qualities["duration"]
+    alone = [
+        fit.llr(scores[k : k + 1], {"duration": tuple(side[k : k + 1] for side in sides)})[0]
+        for k in range(500)
+    ]
+    assert np.array_equal(alone, fit.llr(scores, qualities)[:500])
+
+
 def test_a_measure_that_is_not_given():
     scores, labels, qualities = with_durations()
     fit = fit_calibration(scores, labels, ORIGIN, qualities=qualities)
@@ -177,7 +206,7 @@ def test_separable_scores_are_bounded_by_their_number():
     assert fit.llr([0.0])[0] == pytest.approx(
         -np.log(nontargets * (targets + 1) / (nontargets + 1)), abs=1e-6
     )
-    assert "below a nontarget" in fit.doubts[0]
+    assert "the scores keep targets and nontargets apart" in fit.doubts[0]
 
 
 @pytest.mark.filterwarnings("error")
@@ -340,6 +369,34 @@ def test_scores_of_another_model_or_back_end_are_refused(change, words):
     with pytest.raises(DataError) as error:
         fit.check(RECORD | change, "test.txt")
     assert all(word in str(error.value) for word in ["test.txt", *words])
+
+
+COHORT_MEAN = Quality("cohort_mean", 0.5, 0.1, 0.2, 0.8, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "qualities", "change", "refused"),
+    [
+        ("none", (COHORT_MEAN,), {"top": 12}, True),
+        ("none", (COHORT_MEAN,), {"cohort": {"sha256": "d" * 64}}, True),
+        ("none", (), {"top": None, "cohort": None}, False),
+        ("s", (COHORT_MEAN,), {"top": 12}, True),
+        ("s", (), {"top": 12}, False),
+        ("s", (), {"cohort": None}, True),
+        ("as", (), {"top": 12}, True),
+    ],
+)
+def test_cohort_and_top_are_compared_where_they_matter(norm, qualities, change, refused):
+    backend = BACKEND | {"norm": norm, "top": 5, "cohort": {"sha256": "c" * 64}}
+    fit = replace(
+        fit_calibration(*gaussian(100, 1000), replace(ORIGIN, backend=backend)), qualities=qualities
+    )
+    record = RECORD | {"backend": backend | change}
+    if refused:
+        with pytest.raises(DataError, match="another back-end"):
+            fit.check(record, "test.txt")
+    else:
+        assert fit.check(record, "test.txt") == []
 
 
 def test_another_name_of_the_same_cohort_makes_no_difference():

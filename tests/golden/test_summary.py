@@ -121,6 +121,30 @@ def test_few_speakers_are_warned_of():
     assert replace(many, speakers=1000).warning is None
 
 
+def test_too_few_errors_are_warned_of():
+    """15 speakers: an EER of 10 % is 1.5 of them, one of 0 none."""
+    scores = scores_of()
+    easy = Scores(scores.trials, scores.scores + 20 * scores.labels)
+    found = summarise(easy, UTT2SPK, replicates=20, llr=easy.scores)
+    assert "too few errors for 15 speakers" in found.warning
+    assert "Cllr 53 to 87 %" in found.warning
+    assert "about 90 %" not in found.warning
+    assert "Cllr" not in summarise(easy, UTT2SPK, replicates=20).warning
+    hard = Scores(scores.trials, scores.scores - 2 * scores.labels)
+    assert "too few errors" not in summarise(hard, UTT2SPK, replicates=20).warning
+
+
+def test_draws_that_lack_a_class_are_warned_of():
+    """Of two speakers half of the draws are one of them twice, which leaves no nontarget."""
+    few = {name: UTT2SPK[name] for name in list(UTT2SPK)[:8]}
+    trials = all_pairs(list(few), list(few.values()))
+    values = np.random.default_rng(0).standard_normal(len(trials))
+    found = summarise(Scores(trials, values), few, replicates=200)
+    assert found.useless_draws == pytest.approx(0.5, abs=0.1)
+    assert "draws of speakers lacked targets or nontargets" in found.warning
+    assert "draws" not in summarise(scores_of(), UTT2SPK, replicates=200).warning
+
+
 def test_every_trial_needs_its_llr():
     with pytest.raises(DataError, match="differ in number"):
         summarise(scores_of(), llr=np.zeros(3))

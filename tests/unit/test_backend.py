@@ -74,6 +74,8 @@ def test_what_a_back_end_says_of_itself(tmp_path):
     assert backend.description() == {
         "scorer": "cosine", "enrolment": "average", "mean": file, "norm": "as", "top": 7, "cohort": file,
     }  # fmt: skip
+    for_measures = Backend.fit(cohort=load_embeddings(path), top=7).description()
+    assert (for_measures["norm"], for_measures["top"]) == ("none", 7)
     assert Backend().description() == {
         "scorer": "cosine", "enrolment": "average", "mean": None, "norm": "none", "top": None, "cohort": None,
     }  # fmt: skip

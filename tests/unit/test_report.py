@@ -395,3 +395,10 @@ def test_an_llr_of_any_size_keeps_its_promise():
     bins = reliability(SortedScores(np.array([800.0, -800.0]), np.array([True, False])), bins=2)
     assert [(found.targets, found.nontargets) for found in bins] == [(0, 1), (1, 0)]
     assert [found.observed for found in bins] == [-np.inf, np.inf]
+
+
+@pytest.mark.parametrize("ends", [(0.5, np.nextafter(0.5, 1)), (-1.5e308, 1.5e308), (7.0, 7.0)])
+def test_a_histogram_of_any_range_counts_every_trial(ends):
+    found = histogram(SortedScores(np.array(ends), np.array([False, True])))
+    assert (found.nontargets.sum(), found.targets.sum()) == (1, 1)
+    assert np.isfinite(found.edges).all()
