@@ -27,11 +27,16 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from cmd_speaker.evaluation.bootstrap import draws, figure_intervals, replicate
+from cmd_speaker.evaluation.figures import Figures
 from cmd_speaker.evaluation.intervals import difference_interval
 from cmd_speaker.evaluation.metrics import Curve, OperatingPoint, SortedScores
 
 POINTS = (OperatingPoint(0.01), OperatingPoint(0.05))
-FIGURES = ("EER", "minDCF(0.01)", "minDCF(0.05)", "actDCF(0.01)", "actDCF(0.05)", "Cllr")
+FAR = 0.01
+ASKED = Figures(POINTS, llr=True, fars=(FAR,))
+FIGURES = (
+    "EER", "minDCF(0.01)", "minDCF(0.05)", "miss rate at FAR 1 %", "actDCF(0.01)", "actDCF(0.05)", "Cllr"
+)  # fmt: skip
 LOCATION, SEPARATION, PAIR, UTTERANCE, NOISE = 0.3, 0.4, 0.3, 0.3, 1.0
 """Standard deviations of the effects."""
 GOATS, GOAT = 0.1, -1.2
@@ -122,12 +127,12 @@ def study(design: Design, rng: np.random.Generator, replicates: int) -> Tally:
         SortedScores(scores, labels) for scores in simulate(design, rng, enrol, test, labels, separation)
     ]
     seed = int(rng.integers(2**31))
-    drawn = replicate(systems, speakers, draws(design.speakers, seed, replicates), POINTS, llr=True)
+    drawn = replicate(systems, speakers, draws(design.speakers, seed, replicates), ASKED)
     whole = np.ones(design.speakers, dtype=np.int64)
-    left_out = replicate(systems, speakers, whole - np.eye(design.speakers, dtype=np.int64), POINTS, llr=True)
-    measured = replicate(systems, speakers, [whole], POINTS, llr=True)[0]
+    left_out = replicate(systems, speakers, whole - np.eye(design.speakers, dtype=np.int64), ASKED)
+    measured = replicate(systems, speakers, [whole], ASKED)[0]
     tally: Tally = {}
-    adopted = figure_intervals(systems[0].curve(), drawn[:, 0], design.speakers, POINTS, llr=True)
+    adopted = figure_intervals(systems[0].curve(), drawn[:, 0], design.speakers, ASKED)
     for k, (figure, truth) in enumerate(zip(FIGURES, true_figures(separation), strict=True)):
         sample = Sample(measured[0, k], drawn[:, 0, k], left_out[:, 0, k])
         tally[figure, ADOPTED] = judge((adopted[k].low, adopted[k].high), truth)
@@ -212,7 +217,8 @@ def true_figures(separation: float) -> list[float]:
         miss = ((1 - GOATS) * plain + GOATS * goat) * np.logaddexp(0, -llr)
         return float((miss + norm.pdf(score, 0, NONTARGET_SD) * np.logaddexp(0, llr)) / 2 / np.log(2))
 
-    return [true_eer(separation), *minimum, *actual, quad(bits, -15, 25, limit=200)[0]]
+    miss = float(rates(NONTARGET_SD * norm.isf(FAR), separation)[0])
+    return [true_eer(separation), *minimum, miss, *actual, quad(bits, -15, 25, limit=200)[0]]
 
 
 @dataclass(frozen=True)

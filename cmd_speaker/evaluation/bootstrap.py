@@ -22,14 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isnan
-from typing import Any, Generic, TypeVar
+from math import isnan
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.evaluation.intervals import UNSEEN, Interval, difference_interval, figure_interval
-from cmd_speaker.evaluation.llr import Bits, curve_cllr, trial_bits
+from cmd_speaker.evaluation.figures import Figures
+from cmd_speaker.evaluation.intervals import Interval, difference_interval, figure_interval
+from cmd_speaker.evaluation.llr import trial_bits
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint, SortedScores
 from cmd_speaker.lists.scores import Scores, attach_labels, match_pairs
 from cmd_speaker.lists.speakers import trial_speakers
@@ -63,7 +64,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Resampled(Generic[Value]):
-    """What draws of speakers tell of every figure, of costs for each operating point.
+    """What draws of speakers tell of every figure, of costs for each operating point, of miss rates for each FAR.
 
     `left_out` replicates lacked a class. `act_dcf` is empty and `cllr` None unless the scores, of both systems
     where two are compared, are log-likelihood ratios.
@@ -76,6 +77,7 @@ class Resampled(Generic[Value]):
     left_out: int
     act_dcf: dict[OperatingPoint, Value] = field(default_factory=dict)
     cllr: Value | None = None
+    miss_at_far: dict[float, Value] = field(default_factory=dict)
 
 
 SpeakerInterval = Resampled[Interval]
@@ -90,29 +92,27 @@ def speaker_interval(
     replicates: int = 1000,
     points: Sequence[OperatingPoint] = POINTS,
     llr: bool = False,
+    fars: Sequence[float] = (),
 ) -> SpeakerInterval:
-    """95 % intervals of error rates and costs, had the speakers been others.
+    """95 % intervals of error rates, costs and miss rates at `fars`, had the speakers been others.
 
     `enrol_speakers` and `test_speakers` are speaker numbers [n] in the order of the scores before sorting, as
     `trial_speakers` gives them; `llr` says that the scores are log-likelihood ratios, which have an actual cost
     and a Cllr. Raises `DataError` where a label contradicts its speakers, where no replicate has weight in both
     classes, and for infinite LLRs.
     """
-    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, points, llr)
-    intervals = figure_intervals(scores.curve(), values[:, 0], speakers, points, llr)
-    named = _named(intervals, points)
+    figures = Figures(points, llr, fars)
+    values, speakers = _replicates([scores], enrol_speakers, test_speakers, seed, replicates, figures)
+    named = figures.named(figure_intervals(scores.curve(), values[:, 0], speakers, figures))
     return SpeakerInterval(
         **named, speakers=speakers, replicates=replicates, left_out=replicates - len(values)
     )
 
 
-def figure_intervals(
-    curve: Curve, drawn: np.ndarray, speakers: int, points: Sequence[OperatingPoint], llr: bool = False
-) -> list[Interval]:
-    """The interval of every figure, in the order of `replicate`, from its values `drawn` [R, figures]."""
+def figure_intervals(curve: Curve, drawn: np.ndarray, speakers: int, figures: Figures) -> list[Interval]:
+    """The interval of every figure, in the order of `Figures`, from its values `drawn` [R, figures]."""
     step = 1 / len(curve.ordered.targets)
-    measured, unseen = _figures(curve, points, llr), _unseen(curve, points, llr)
-    parts = zip(measured, drawn.T, unseen, _most(points, llr), strict=True)
+    parts = zip(figures.measure(curve), drawn.T, figures.unseen(curve), figures.most(), strict=True)
     return [figure_interval(*figure[:2], speakers, step, *figure[2:]) for figure in parts]
 
 
@@ -140,8 +140,9 @@ def paired_difference(
     enrol, test, _ = trial_speakers(trials, utt2spk)
     labels = aligned[0].known_labels()
     systems = [SortedScores(scores.scores, labels) for scores in aligned]
-    values, speakers = _replicates(systems, enrol, test, seed, replicates, points, llr)
-    measured = np.array([_figures(system.curve(), points, llr) for system in systems])
+    figures = Figures(points, llr)
+    values, speakers = _replicates(systems, enrol, test, seed, replicates, figures)
+    measured = np.array([figures.measure(system.curve()) for system in systems])
     first = len(scores_a)
     differences = []
     for whole, drawn in zip(measured.T, np.moveaxis(values, 2, 0), strict=True):
@@ -150,7 +151,7 @@ def paired_difference(
             drawn[:, first:].mean(axis=1) - drawn[:, :first].mean(axis=1), speakers
         )
         differences.append(Difference(a, b, b - a, interval, (b - a) / a if a else float("nan")))
-    named = _named(differences, points)
+    named = figures.named(differences)
     return PairedDifference(
         **named, speakers=speakers, replicates=replicates, left_out=replicates - len(values)
     )
@@ -162,15 +163,14 @@ def _replicates(
     test: np.ndarray,
     seed: int,
     replicates: int,
-    points: Sequence[OperatingPoint],
-    llr: bool,
+    figures: Figures,
 ) -> tuple[np.ndarray, int]:
-    """The figures of `replicate` for random draws, and the number of speakers in the trials."""
+    """The values of `replicate` for random draws, and the number of speakers in the trials."""
     _check_speakers(systems[0], enrol, test)
     speakers, numbers = np.unique(np.concatenate([enrol, test]), return_inverse=True)
     sides = numbers[: len(enrol)], numbers[len(enrol) :]
     drawn = track(draws(len(speakers), seed, replicates), "Drawing speakers", replicates)
-    values = replicate(systems, sides, drawn, points, llr)
+    values = replicate(systems, sides, drawn, figures)
     if not len(values):
         raise DataError(
             f"none of the {replicates} draws of speakers has both targets and nontargets",
@@ -199,23 +199,20 @@ def replicate(
     systems: Sequence[SortedScores],
     sides: tuple[np.ndarray, np.ndarray],
     drawn: Iterable[np.ndarray],
-    points: Sequence[OperatingPoint],
-    llr: bool = False,
+    figures: Figures,
 ) -> np.ndarray:
     """The figures of every system for every draw that has both classes, [replicates, systems, figures].
 
-    Figures are EER, minDCF at every point and, for LLRs, actual DCF at every point and Cllr. `sides` are the
+    `sides` are the
     speaker numbers of both sides, [n] each. One draw at a time, so that memory stays at a few numbers a trial.
     """
     weighings = [_Weighing(system, *sides) for system in systems]
-    bits = [trial_bits(system) if llr else None for system in systems]
+    bits = [trial_bits(system) if figures.llr else None for system in systems]
     values = []
     for counts in drawn:
         curves = [weighing.curve(counts) for weighing in weighings]
         if all(weighing.has_both for weighing in weighings):
-            values.append(
-                [_figures(curve, points, llr, cost) for curve, cost in zip(curves, bits, strict=True)]
-            )
+            values.append([figures.measure(*pair) for pair in zip(curves, bits, strict=True)])
     return np.array(values)
 
 
@@ -256,47 +253,3 @@ class _Weighing:
     def has_both(self) -> bool:
         """Whether both classes have weight in the last curve."""
         return bool(self.target_mass[-1] and self.nontarget_mass[-1])
-
-
-def _figures(
-    curve: Curve, points: Sequence[OperatingPoint], llr: bool, bits: Bits | None = None
-) -> list[float]:
-    figures = [curve.eer()[0], *curve.min_dcfs(points)]
-    return [*figures, *map(curve.act_dcf, points), curve_cllr(curve, bits)] if llr else figures
-
-
-def _named(figures: Sequence[Any], points: Sequence[OperatingPoint]) -> dict[str, Any]:
-    """What belongs to each of `_figures`, by name."""
-    count = len(points)
-    named = {"eer": figures[0], "min_dcf": dict(zip(points, figures[1 : count + 1], strict=True))}
-    if len(figures) > count + 1:
-        named |= {"act_dcf": dict(zip(points, figures[count + 1 : -1], strict=True)), "cllr": figures[-1]}
-    return named
-
-
-def _unseen(curve: Curve, points: Sequence[OperatingPoint], llr: bool) -> list[float]:
-    """What `UNSEEN` errors would add to each of `_figures`, of every kind of which it rests on none."""
-    targets, nontargets = curve.ordered.targets, curve.ordered.nontargets
-    miss, false_alarm = UNSEEN / len(targets), UNSEEN / len(nontargets)
-    eer = max(miss, false_alarm) if curve.eer()[0] == 0 else 0.0
-    # The costs without a miss, and without a false alarm: where one is the least, the least rests on none.
-    far, frr = float(curve.far(targets[0])), curve.miss_rate(0.5 / len(nontargets))
-    least = zip(points, curve.min_dcfs(points), strict=True)
-    added = [
-        point.cost(miss * (point.cost(0, far) <= cost), false_alarm * (point.cost(frr, 0) <= cost))
-        for point, cost in least
-    ]
-    if not llr:
-        return [eer, *added]
-    counts = [curve.ordered.below(point.threshold) for point in points]
-    decided = [
-        point.cost(miss * (missed == 0), false_alarm * (rejected == len(nontargets)))
-        for point, (missed, rejected) in zip(points, counts, strict=True)
-    ]
-    return [eer, *added, *decided, 0.0]
-
-
-def _most(points: Sequence[OperatingPoint], llr: bool) -> list[float]:
-    """The highest value of each of `_figures`."""
-    most = [1.0] * (1 + len(points))
-    return [*most, *(point.cost(1.0, 1.0) for point in points), inf] if llr else most

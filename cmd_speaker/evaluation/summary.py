@@ -61,6 +61,7 @@ class Summary:
     cllr: float | None = None
     cllr_interval: Interval | None = None
     miss_at_far: dict[float, float] = field(default_factory=dict)
+    miss_intervals: dict[float, Interval] = field(default_factory=dict)
     useless_draws: float = 0.0
     """The share of draws of speakers that had no targets or no nontargets."""
 
@@ -77,7 +78,9 @@ class Summary:
             values |= _bounded(f"min_dcf_{cost.point.key}", cost.min_dcf, cost.min_dcf_interval)
             values |= _bounded(f"act_dcf_{cost.point.key}", cost.act_dcf, cost.act_dcf_interval)
         values |= _bounded("cllr", self.cllr, self.cllr_interval) | {"min_cllr": self.min_cllr}
-        return values | {f"miss_at_far_{far:g}": miss for far, miss in self.miss_at_far.items()}
+        for far, miss in self.miss_at_far.items():
+            values |= _bounded(f"miss_at_far_{far:g}", miss, self.miss_intervals.get(far))
+        return values
 
     @property
     def warning(self) -> str | None:
@@ -136,7 +139,7 @@ def summarise(
     if utt2spk is None or not replicates:
         return summary
     enrol, test, names = trial_speakers(scores.trials, utt2spk)
-    found = speaker_interval(ordered, enrol, test, seed, replicates, points, llr is not None)
+    found = speaker_interval(ordered, enrol, test, seed, replicates, points, llr is not None, fars)
     costs = (
         replace(
             cost, min_dcf_interval=found.min_dcf[cost.point], act_dcf_interval=found.act_dcf.get(cost.point)
@@ -145,7 +148,8 @@ def summarise(
     )
     return replace(
         summary, speakers=len(names), eer_low=found.eer.low, eer_high=found.eer.high, costs=tuple(costs),
-        cllr_interval=found.cllr, useless_draws=found.left_out / found.replicates,
+        cllr_interval=found.cllr, miss_intervals=found.miss_at_far,
+        useless_draws=found.left_out / found.replicates,
     )  # fmt: skip
 
 

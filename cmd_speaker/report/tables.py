@@ -79,7 +79,7 @@ def eer_interval(summary: Summary) -> Interval | None:
 def _measures(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "EER", percent_interval(summary.eer, eer_interval(summary))
     for far, miss in summary.miss_at_far.items():
-        yield f"miss rate at FAR {100 * far:g} %", percent(miss)
+        yield f"miss rate at FAR {100 * far:g} %", percent_interval(miss, summary.miss_intervals.get(far))
     for at in summary.costs:
         yield f"minDCF({at.point})", cost(at.min_dcf, at.min_dcf_interval)
         yield f"actDCF({at.point})", cost(at.act_dcf, at.act_dcf_interval)

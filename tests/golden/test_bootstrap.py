@@ -7,6 +7,7 @@ from scipy.stats import norm, t
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation import bootstrap
 from cmd_speaker.evaluation.bootstrap import draws, paired_difference, replicate, speaker_interval
+from cmd_speaker.evaluation.figures import Figures
 from cmd_speaker.evaluation.intervals import difference_interval, figure_interval, t_quantile
 from cmd_speaker.evaluation.llr import cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores, eer, min_dcf
@@ -36,7 +37,7 @@ def replicated(scores, utt2spk, *drawn, points=POINTS, llr=False):
     """The figures for given draws of speakers, [draws, figures]."""
     sides = trial_speakers(scores.trials, utt2spk)[:2]
     ordered = SortedScores(scores.scores, scores.labels)
-    return replicate([ordered], sides, [np.array(counts) for counts in drawn], points, llr)[:, 0]
+    return replicate([ordered], sides, [np.array(counts) for counts in drawn], Figures(points, llr))[:, 0]
 
 
 def with_draws(monkeypatch, *drawn):
