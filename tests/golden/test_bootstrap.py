@@ -33,11 +33,13 @@ def interval(scores, utt2spk, seed=1, **options):
     return speaker_interval(SortedScores(scores.scores, scores.labels), enrol, test, seed, **options)
 
 
-def replicated(scores, utt2spk, *drawn, points=POINTS, llr=False):
+def replicated(scores, utt2spk, *drawn, points=POINTS, llr=False, fars=()):
     """The figures for given draws of speakers, [draws, figures]."""
     sides = trial_speakers(scores.trials, utt2spk)[:2]
     ordered = SortedScores(scores.scores, scores.labels)
-    return replicate([ordered], sides, [np.array(counts) for counts in drawn], Figures(points, llr))[:, 0]
+    return replicate([ordered], sides, [np.array(counts) for counts in drawn], Figures(points, llr, fars))[
+        :, 0
+    ]
 
 
 def with_draws(monkeypatch, *drawn):
@@ -84,6 +86,15 @@ def test_weights_of_three_speakers(hand_worked):
     figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[OperatingPoint(0.01)])
     assert figures[0].tolist() == pytest.approx([1 / 2, 2 / 3], abs=1e-12)
     assert interval(hand_worked, HAND_SPEAKERS, replicates=20).speakers == 3
+
+
+def test_miss_rates_of_three_speakers(hand_worked):
+    # A FAR of 1/2 is kept by rejecting the nontargets at 0 and no target, of 0.4 only with those at 2 as well.
+    figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[], fars=[0.5, 0.4])
+    assert figures[0, 1:].tolist() == pytest.approx([0, 2 / 3], abs=1e-12)
+    found = interval(hand_worked, HAND_SPEAKERS, replicates=20, fars=[0.5, 0.4], llr=True)
+    assert list(found.miss_at_far) == [0.5, 0.4]
+    assert list(found.act_dcf) == list(POINTS)
 
 
 def test_actual_cost_and_cllr_of_three_speakers(hand_worked):
@@ -161,7 +172,8 @@ def test_errors_that_were_not_seen_may_still_occur():
     every = all_pairs(names, [name[0] for name in names])
     trials = every.take(np.append(np.flatnonzero(every.labels)[:8], np.flatnonzero(~every.labels)[:12]))
     perfect = np.where(trials.labels, 1.0, -1.0)
-    result = interval(Scores(trials, perfect), utt2spk, replicates=50, points=[half], llr=True)
+    result = interval(Scores(trials, perfect), utt2spk, replicates=50, points=[half], llr=True, fars=[0.1])
+    assert (result.miss_at_far[0.1].low, result.miss_at_far[0.1].high) == pytest.approx((0, 3 / 8), abs=1e-12)
     assert (result.eer.low, result.eer.high) == pytest.approx((0, 3 / 8), abs=1e-12)
     for found in (result.min_dcf[half], result.act_dcf[half]):
         assert (found.low, found.high) == pytest.approx((0, 3 / 8 + 3 / 12), abs=1e-12)
