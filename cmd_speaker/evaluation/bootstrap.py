@@ -71,6 +71,7 @@ class Resampled(Generic[Value]):
     """
 
     eer: Value
+    min_cllr: Value
     min_dcf: dict[OperatingPoint, Value]
     speakers: int
     replicates: int

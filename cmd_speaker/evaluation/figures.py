@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, log2
 from typing import Any
 
 from cmd_speaker.evaluation.intervals import UNSEEN
-from cmd_speaker.evaluation.llr import Bits, curve_cllr
+from cmd_speaker.evaluation.llr import Bits, curve_cllr, curve_min_cllr
 from cmd_speaker.evaluation.metrics import POINTS, Curve, OperatingPoint
 
 
 @dataclass(frozen=True)
 class Figures:
-    """EER, minDCF at every point, the miss rate at every false acceptance rate and, for log-likelihood ratios
-    (`llr`), the actual DCF at every point and Cllr."""
+    """EER, min Cllr, minDCF at every point, the miss rate at every false acceptance rate and, for log-likelihood
+    ratios (`llr`), the actual DCF at every point and Cllr."""
 
     points: Sequence[OperatingPoint] = POINTS
     llr: bool = False
@@ -23,7 +23,8 @@ class Figures:
 
     def measure(self, curve: Curve, bits: Bits | None = None) -> list[float]:
         """Their values; `bits` are what `llr.trial_bits` gives, where that is known already."""
-        values = [curve.eer()[0], *curve.min_dcfs(self.points), *map(curve.miss_rate, self.fars)]
+        values = [curve.eer()[0], curve_min_cllr(curve)]
+        values += [*curve.min_dcfs(self.points), *map(curve.miss_rate, self.fars)]
         if self.llr:
             values += [*map(curve.act_dcf, self.points), curve_cllr(curve, bits)]
         return values
@@ -33,6 +34,7 @@ class Figures:
         rest = iter(values)
         named: dict[str, Any] = {
             "eer": next(rest),
+            "min_cllr": next(rest),
             "min_dcf": {point: next(rest) for point in self.points},
             "miss_at_far": {far: next(rest) for far in self.fars},
         }
@@ -44,7 +46,11 @@ class Figures:
         """What `UNSEEN` errors would add to each of them, of every kind of which it rests on none."""
         targets, nontargets = curve.ordered.targets, curve.ordered.nontargets
         miss, false_alarm = UNSEEN / len(targets), UNSEEN / len(nontargets)
-        added = [max(miss, false_alarm) if curve.eer()[0] == 0 else 0.0]
+        added = [0.0, 0.0]
+        if curve.eer()[0] == 0:
+            rate = min(max(miss, false_alarm), 0.5)
+            # At an equal error rate of e no LLRs cost more bits than the entropy of e.
+            added = [rate, -rate * log2(rate) - (1 - rate) * log2(1 - rate)]
         # The costs without a miss, and without a false alarm: where one is the least, the least rests on none.
         far, frr = float(curve.far(targets[0])), curve.miss_rate(0.5 / len(nontargets))
         added += [
@@ -63,5 +69,5 @@ class Figures:
 
     def most(self) -> list[float]:
         """The highest value that each of them can have."""
-        most = [1.0] * (1 + len(self.points) + len(self.fars))
+        most = [1.0] * (2 + len(self.points) + len(self.fars))
         return [*most, *(point.cost(1.0, 1.0) for point in self.points), inf] if self.llr else most

@@ -60,6 +60,7 @@ class Summary:
     costs: tuple[Cost, ...] = ()
     cllr: float | None = None
     cllr_interval: Interval | None = None
+    min_cllr_interval: Interval | None = None
     miss_at_far: dict[float, float] = field(default_factory=dict)
     miss_intervals: dict[float, Interval] = field(default_factory=dict)
     useless_draws: float = 0.0
@@ -77,7 +78,8 @@ class Summary:
         for cost in self.costs:
             values |= _bounded(f"min_dcf_{cost.point.key}", cost.min_dcf, cost.min_dcf_interval)
             values |= _bounded(f"act_dcf_{cost.point.key}", cost.act_dcf, cost.act_dcf_interval)
-        values |= _bounded("cllr", self.cllr, self.cllr_interval) | {"min_cllr": self.min_cllr}
+        values |= _bounded("cllr", self.cllr, self.cllr_interval)
+        values |= _bounded("min_cllr", self.min_cllr, self.min_cllr_interval)
         for far, miss in self.miss_at_far.items():
             values |= _bounded(f"miss_at_far_{far:g}", miss, self.miss_intervals.get(far))
         return values
@@ -148,7 +150,7 @@ def summarise(
     )
     return replace(
         summary, speakers=len(names), eer_low=found.eer.low, eer_high=found.eer.high, costs=tuple(costs),
-        cllr_interval=found.cllr, miss_intervals=found.miss_at_far,
+        cllr_interval=found.cllr, min_cllr_interval=found.min_cllr, miss_intervals=found.miss_at_far,
         useless_draws=found.left_out / found.replicates,
     )  # fmt: skip
 

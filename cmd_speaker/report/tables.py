@@ -83,7 +83,7 @@ def _measures(summary: Summary) -> Iterator[tuple[str, str]]:
     for at in summary.costs:
         yield f"minDCF({at.point})", cost(at.min_dcf, at.min_dcf_interval)
         yield f"actDCF({at.point})", cost(at.act_dcf, at.act_dcf_interval)
-    yield "min Cllr", cost(summary.min_cllr)
+    yield "min Cllr", cost(summary.min_cllr, summary.min_cllr_interval)
     yield "Cllr", cost(summary.cllr, summary.cllr_interval)
     yield "threshold at the EER", f"{summary.eer_threshold:.4f}"
     yield "targets", f"{summary.targets:,}"

@@ -9,7 +9,7 @@ from cmd_speaker.evaluation import bootstrap
 from cmd_speaker.evaluation.bootstrap import draws, paired_difference, replicate, speaker_interval
 from cmd_speaker.evaluation.figures import Figures
 from cmd_speaker.evaluation.intervals import difference_interval, figure_interval, t_quantile
-from cmd_speaker.evaluation.llr import cllr
+from cmd_speaker.evaluation.llr import cllr, min_cllr
 from cmd_speaker.evaluation.metrics import POINTS, OperatingPoint, SortedScores, eer, min_dcf
 from cmd_speaker.lists.scores import Scores
 from cmd_speaker.lists.speakers import trial_speakers
@@ -84,14 +84,17 @@ def hand_worked(tmp_path):
 
 def test_weights_of_three_speakers(hand_worked):
     figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[OperatingPoint(0.01)])
-    assert figures[0].tolist() == pytest.approx([1 / 2, 2 / 3], abs=1e-12)
+    # min Cllr: from 0 to 3 there are pools of (targets, nontargets) (0, 2), (2, 2) and (1, 0), as no LLR may fall;
+    # in the second 2/3 of the targets and 1/2 of the nontargets, so an LLR of ln(4/3).
+    bits = (2 / 3 * np.log2(1 + 3 / 4) + 1 / 2 * np.log2(1 + 4 / 3)) / 2
+    assert figures[0].tolist() == pytest.approx([1 / 2, bits, 2 / 3], abs=1e-12)
     assert interval(hand_worked, HAND_SPEAKERS, replicates=20).speakers == 3
 
 
 def test_miss_rates_of_three_speakers(hand_worked):
     # A FAR of 1/2 is kept by rejecting the nontargets at 0 and no target, of 0.4 only with those at 2 as well.
     figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[], fars=[0.5, 0.4])
-    assert figures[0, 1:].tolist() == pytest.approx([0, 2 / 3], abs=1e-12)
+    assert figures[0, 2:].tolist() == pytest.approx([0, 2 / 3], abs=1e-12)
     found = interval(hand_worked, HAND_SPEAKERS, replicates=20, fars=[0.5, 0.4], llr=True)
     assert list(found.miss_at_far) == [0.5, 0.4]
     assert list(found.act_dcf) == list(POINTS)
@@ -103,7 +106,7 @@ def test_actual_cost_and_cllr_of_three_speakers(hand_worked):
     figures = replicated(hand_worked, HAND_SPEAKERS, [2, 0, 1], points=[OperatingPoint(0.5)], llr=True)
     targets = [np.log2(1 + np.exp(-score)) for score in (1, 1, 3)]
     nontargets = [np.log2(1 + np.exp(score)) for score in (0, 0, 2, 2)]
-    assert figures[0, 2:] == pytest.approx([1, (np.mean(targets) + np.mean(nontargets)) / 2], abs=1e-12)
+    assert figures[0, 3:] == pytest.approx([1, (np.mean(targets) + np.mean(nontargets)) / 2], abs=1e-12)
 
 
 def test_replicates_without_a_class_are_left_out_and_counted(hand_worked, monkeypatch):
@@ -131,10 +134,11 @@ def test_a_replicate_is_the_metric_of_repeated_trials(levels):
     points = OperatingPoint(0.01), OperatingPoint(0.5)
     figures = replicated(scores, utt2spk, drawn, points=points, llr=True)[0]
     assert figures[0] == eer(*repeated)[0]
-    assert figures[1:3].tolist() == [min_dcf(*repeated, p_target=p) for p in (0.01, 0.5)]
+    assert figures[2:4].tolist() == [min_dcf(*repeated, p_target=p) for p in (0.01, 0.5)]
     curve = SortedScores(*repeated).curve()
-    assert figures[3:5].tolist() == [curve.act_dcf(point) for point in points]
-    assert figures[5] == pytest.approx(cllr(*repeated), abs=1e-12)
+    assert figures[4:6].tolist() == [curve.act_dcf(point) for point in points]
+    assert figures[1] == pytest.approx(min_cllr(*repeated), abs=1e-12)
+    assert figures[6] == pytest.approx(cllr(*repeated), abs=1e-12)
 
 
 # For 31 speakers: 0.975 quantile of Student's t with 30 degrees of freedom, from a table, and 31 / 30 of variance.
@@ -175,6 +179,8 @@ def test_errors_that_were_not_seen_may_still_occur():
     result = interval(Scores(trials, perfect), utt2spk, replicates=50, points=[half], llr=True, fars=[0.1])
     assert (result.miss_at_far[0.1].low, result.miss_at_far[0.1].high) == pytest.approx((0, 3 / 8), abs=1e-12)
     assert (result.eer.low, result.eer.high) == pytest.approx((0, 3 / 8), abs=1e-12)
+    entropy = -3 / 8 * np.log2(3 / 8) - 5 / 8 * np.log2(5 / 8)
+    assert (result.min_cllr.low, result.min_cllr.high) == pytest.approx((0, entropy), abs=1e-12)
     for found in (result.min_dcf[half], result.act_dcf[half]):
         assert (found.low, found.high) == pytest.approx((0, 3 / 8 + 3 / 12), abs=1e-12)
     # At p = 0.01 a false alarm costs 99 / 12: more than to accept none.
@@ -188,7 +194,7 @@ def test_errors_that_were_not_seen_may_still_occur():
         worse = Scores(trials, values)
         result = interval(worse, utt2spk, replicates=50, points=[half], llr=True)
         drawn = replicated(worse, utt2spk, *draws(4, seed=1, replicates=50), points=[half], llr=True)
-        for found, column, most in ((result.min_dcf[half], 1, 1), (result.act_dcf[half], 2, 2)):
+        for found, column, most in ((result.min_dcf[half], 2, 1), (result.act_dcf[half], 3, 2)):
             plain = figure_interval(measured, drawn[:, column], 4, step=1 / 8)
             expected = plain.low, min(plain.high + unseen, most)
             assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
