@@ -89,20 +89,21 @@ class Summary:
         """What a reader of the intervals must know."""
         if self.speakers is None:
             return None
-        has_cllr, covers, found = self.cllr_interval is not None, [], []
+        found = []
+        has_cllr = self.cllr_interval is not None
+        bits = "min Cllr, Cllr" if has_cllr else "min Cllr"
         if self.eer * self.speakers < RARE:
-            cllr = ", that of Cllr 53 to 87 %" if has_cllr else ""
             found.append(
                 f"too few errors for {self.speakers} speakers to show who is hard to recognise: in simulations "
-                f"the 95 % interval of EER then covered 85 to 100 %{cllr}"
+                "the 95 % intervals of EER and min Cllr then covered 85 to 100 %"
+                + (", that of Cllr 53 to 87 %" if has_cllr else "")
             )
         elif self.speakers < FEW_FOR_CLLR:
-            covers += ["EER covers about 90 %"] if self.speakers < FEW_SPEAKERS else []
-            covers += ["Cllr covers 85 to 90 %"] if has_cllr else []
-        if covers:
-            text = " and that of ".join(covers)
+            covers = f"interval of {bits} covers 85 to 90 %"
+            if self.speakers < FEW_SPEAKERS:
+                covers = f"interval of EER covers about 90 %, those of miss rates, {bits} 80 to 90 %"
             found.append(
-                f"only {self.speakers} speakers: where a few of them make most errors, the 95 % interval of {text}"
+                f"only {self.speakers} speakers: where a few of them make most errors, the 95 % {covers}"
             )
         if self.useless_draws > USELESS_DRAWS:
             found.append(

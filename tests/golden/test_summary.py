@@ -109,15 +109,13 @@ def test_paired_differences_of_llrs():
 def test_few_speakers_are_warned_of():
     scores = scores_of()
     assert "only 15 speakers" in summarise(scores, UTT2SPK, replicates=20).warning
-    assert "Cllr" not in summarise(scores, UTT2SPK, replicates=20).warning
-    assert (
-        "that of Cllr covers 85 to 90 %"
-        in summarise(scores, UTT2SPK, replicates=20, llr=scores.scores).warning
-    )
+    assert "those of miss rates, min Cllr 80" in summarise(scores, UTT2SPK, replicates=20).warning
+    calibrated = summarise(scores, UTT2SPK, replicates=20, llr=scores.scores)
+    assert "those of miss rates, min Cllr, Cllr 80 to 90 %" in calibrated.warning
     assert summarise(scores).warning is None
     many = replace(summarise(scores, UTT2SPK, replicates=20, llr=scores.scores), speakers=100)
     assert "EER" not in many.warning
-    assert "the 95 % interval of Cllr covers" in many.warning
+    assert "the 95 % interval of min Cllr, Cllr covers 85" in many.warning
     assert replace(many, speakers=1000).warning is None
 
 
@@ -129,7 +127,7 @@ def test_too_few_errors_are_warned_of():
     assert "too few errors for 15 speakers" in found.warning
     assert "Cllr 53 to 87 %" in found.warning
     assert "about 90 %" not in found.warning
-    assert "Cllr" not in summarise(easy, UTT2SPK, replicates=20).warning
+    assert "that of Cllr" not in summarise(easy, UTT2SPK, replicates=20).warning
     hard = Scores(scores.trials, scores.scores - 2 * scores.labels)
     assert "too few errors" not in summarise(hard, UTT2SPK, replicates=20).warning
 
