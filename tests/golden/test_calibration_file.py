@@ -6,27 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmd_speaker.calibration.calibration import Origin, fit_calibration
+from cmd_speaker.calibration.calibration import fit_calibration
 from cmd_speaker.calibration.calibration_file import load_calibration, save_calibration
 from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import json_checksum
-
-BACKEND = {
-    "scorer": "cosine",
-    "enrolment": "average",
-    "mean": None,
-    "norm": "none",
-    "top": None,
-    "cohort": None,
-}
-ORIGIN = Origin({"name": "dev.txt", "sha256": "d" * 64}, backend=BACKEND, model="m" * 64)
-
-
-def gaussian(targets, nontargets, seed=0, mean=3.0):
-    """Scores ~ N(mean, 1) of targets and N(0, 1) of nontargets."""
-    labels = np.arange(targets + nontargets) < targets
-    return np.random.default_rng(seed).standard_normal(len(labels)) + mean * labels, labels
+from tests.calibrations import BACKEND, ORIGIN, gaussian
 
 
 @pytest.fixture

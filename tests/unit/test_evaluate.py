@@ -19,16 +19,9 @@ from cmd_speaker.files import file_checksum
 from cmd_speaker.report.evaluate import Question, evaluate_scores, system_names
 from cmd_speaker.report.provenance import post_processing
 from cmd_speaker.scoring.record import save_record
+from tests.calibrations import BACKEND
 
 LINES = ("a1 a2 0.9 1", "b1 b2 0.8 1", "c1 c2 0.2 1", "a1 b1 0.6 0", "b1 c1 0.3 0", "a1 c1 0.1 0")
-BACKEND = {
-    "scorer": "cosine",
-    "enrolment": "average",
-    "mean": None,
-    "norm": "none",
-    "top": None,
-    "cohort": None,
-}
 
 
 @pytest.fixture
