@@ -22,7 +22,8 @@ from typing import Any
 
 from cmd_speaker.evaluation.comparison import Row, caution, compare, describe
 from cmd_speaker.files import write_json
-from cmd_speaker.lists.scores import load_scores, load_utt2spk
+from cmd_speaker.lists.scores import load_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 
 MEAN = ["--mean-from", "train.npz"]
 COHORT = ["--cohort", "train.npz"]

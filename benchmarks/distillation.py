@@ -22,7 +22,8 @@ from pathlib import Path
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.evaluation.comparison import Row, caution, compare, describe, markdown
 from cmd_speaker.files import write_json
-from cmd_speaker.lists.scores import Scores, load_scores, load_utt2spk
+from cmd_speaker.lists.scores import Scores, load_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.lists.trials import all_pairs, load_trials
 from cmd_speaker.manifest import load_manifest
 from cmd_speaker.model import SpeakerModel

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from cmd_speaker.evaluation.comparison import caution, compare, describe, markdown
 from cmd_speaker.files import write_json
-from cmd_speaker.lists.scores import load_scores, load_utt2spk
+from cmd_speaker.lists.scores import load_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.plots import draw_comparison
 from cmd_speaker.training.log import last_epochs_table
 from cmd_speaker.training.options import top_level

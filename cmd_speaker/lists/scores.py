@@ -1,4 +1,4 @@
-"""Score files, and the tables that are joined to them: trial lists (labels) and speakers of utterances.
+"""Score files, and how they are joined to trial lists (labels).
 
 A score file has a line `enrol test score` or `enrol test score label` for every trial; the label is 1 or
 `target`, 0 or `nontarget`. A higher score means more likely the same speaker.
@@ -6,10 +6,8 @@ A score file has a line `enrol test score` or `enrol test score label` for every
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ import numpy as np
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import write_atomically
 from cmd_speaker.lists.forms import Fields, FileKind, read_fields
-from cmd_speaker.lists.lines import WrittenIds, join_columns, read_pieces
+from cmd_speaker.lists.lines import WrittenIds, join_columns
 from cmd_speaker.lists.trials import BLOCK, Trials, from_fields
 
 SCORE_FILE = FileKind(
@@ -207,82 +205,6 @@ def match_pairs(scores: Scores, trials: Trials) -> tuple[np.ndarray, int]:
     if errors:
         raise DataErrors(f"{len(errors)} of {len(trials)} trials have no score", errors)
     return order[places], int(np.count_nonzero(~np.isin(keys, wanted)))
-
-
-def load_utt2spk(path: str | Path) -> dict[str, str]:
-    """Utterance id -> speaker, from Kaldi's `utt2spk` or from the columns `ID` and `spk_id` of a manifest.
-
-    Raises `DataError` for a missing, unreadable or empty file or a CSV without these columns, and
-    `DataErrors` with every incomplete row and every utterance that occurs twice.
-    """
-    path = Path(path)
-    pieces = list(read_pieces(path, "list of speakers"))
-    lines = [line for piece in pieces for line in piece.lines()]
-    if not lines:
-        raise DataError("the list of speakers is empty", file=path, fix="Make it again")
-    is_csv = path.suffix.lower() == ".csv"
-    rows = _csv_rows(path, b"".join(piece.data for piece in pieces)) if is_csv else _utt2spk_rows(path, lines)
-    speakers: dict[str, str] = {}
-    errors = []
-    for row, utterance, speaker in rows:
-        if not utterance or not speaker:
-            problem, expected, found = "incomplete row", "an utterance and its speaker", "an empty field"
-        elif utterance in speakers:
-            problem, expected, found = (
-                f"duplicate utterance '{utterance}'",
-                "each utterance once",
-                "a second row",
-            )
-        else:
-            speakers[utterance] = speaker
-            continue
-        fix = "Correct or remove the row"
-        errors.append(DataError(problem, file=path, row=row, expected=expected, found=found, fix=fix))
-    if errors:
-        raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
-    return speakers
-
-
-def _utt2spk_rows(path: Path, lines: list[tuple[int, list[bytes]]]) -> list[tuple[int, str, str]]:
-    """Line number, utterance and speaker of every row of Kaldi's `utt2spk`."""
-    errors = [
-        DataError(
-            "wrong number of fields",
-            file=path,
-            row=row,
-            expected="'utterance speaker'",
-            found=f"'{b' '.join(fields).decode()[:100]}'",
-            fix="Correct the line",
-        )
-        for row, fields in lines
-        if len(fields) != 2
-    ]
-    if errors:
-        raise DataErrors(f"{path}: {len(errors)} of {len(lines)} rows are wrong", errors)
-    return [(row, fields[0].decode(), fields[1].decode()) for row, fields in lines]
-
-
-def _csv_rows(path: Path, data: bytes) -> list[tuple[int, str, str]]:
-    """Line number, utterance and speaker of every row of a manifest with this content."""
-    # Strict: an unbalanced quote would swallow the rows after it.
-    reader = csv.DictReader(StringIO(data.decode(), newline=""), skipinitialspace=True, strict=True)
-    try:
-        columns = reader.fieldnames or []
-        if "ID" not in columns or "spk_id" not in columns:
-            raise DataError(
-                "the manifest does not say who speaks",
-                file=path,
-                row=1,
-                expected="the columns ID and spk_id",
-                found=",".join(columns),
-                fix="Add the columns, or give a Kaldi utt2spk",
-            )
-        return [(reader.line_num, row["ID"] or "", row["spk_id"] or "") for row in reader]
-    except csv.Error as error:
-        raise DataError(
-            "the manifest is not a CSV file", file=path, row=reader.reader.line_num,
-            expected="comma-separated fields, quotes in pairs", found=str(error), fix="Correct the row",
-        ) from error  # fmt: skip
 
 
 def _check_single(scored: Trials, repeated: np.ndarray) -> None:

@@ -18,14 +18,8 @@ from cmd_speaker.evaluation.operating_point import POINTS, OperatingPoint
 from cmd_speaker.evaluation.summary import FARS, measure, summarise
 from cmd_speaker.files import file_checksum
 from cmd_speaker.lists.metadata import Metadata, load_metadata
-from cmd_speaker.lists.scores import (
-    Scores,
-    attach_labels,
-    load_scores,
-    load_utt2spk,
-    match_pairs,
-    read_scores,
-)
+from cmd_speaker.lists.scores import Scores, attach_labels, load_scores, match_pairs, read_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.report import provenance
 from cmd_speaker.report.evaluation import Evaluation, System

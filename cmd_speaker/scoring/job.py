@@ -13,7 +13,8 @@ from cmd_speaker.calibration.calibrating import Calibrator
 from cmd_speaker.embeddings import Embeddings, load_embeddings
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.files import file_checksum, refuse_overwriting
-from cmd_speaker.lists.scores import load_utt2spk, write_scores
+from cmd_speaker.lists.scores import write_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.lists.trials import read_trials
 from cmd_speaker.progress import track
 from cmd_speaker.scoring.backend import FILE_NAME as BACKEND_FILE

@@ -11,7 +11,8 @@ import pytest
 import cmd_speaker.errors
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.lists.scores import Scores, attach_labels, load_scores, load_utt2spk, save_scores
+from cmd_speaker.lists.scores import Scores, attach_labels, load_scores, save_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.lists.trials import all_pairs, load_trials
 from cmd_speaker.scoring.budget import Budget
 from cmd_speaker.scoring.scorer import TrialScorer, cosine_scores
