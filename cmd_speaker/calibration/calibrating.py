@@ -25,7 +25,7 @@ from cmd_speaker.files import file_checksum
 from cmd_speaker.lists.metadata import Metadata, load_metadata
 from cmd_speaker.lists.scores import Scores, attach_labels, load_scores
 from cmd_speaker.lists.trials import Trials, load_trials
-from cmd_speaker.scoring.record import load_record
+from cmd_speaker.scoring.record import load_record, scores_checksum
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def calibrate_file(
         record = {}
     refuse_calibrated(record, path)
     origin = Origin(
-        scores={"name": path.name, "sha256": file_checksum(path)},
+        scores={"name": path.name, "sha256": scores_checksum(path, record)},
         trials=record.get("trials") if trials is None else _named(Path(trials)),
         backend=record.get("backend"),
         model=(record.get("embeddings") or {}).get("model"),
@@ -97,15 +97,15 @@ def calibrate_file(
 class Calibrator:
     """Turns scores into log-likelihood ratios, block by block; `warnings` says what a reader must know.
 
-    Takes the file of a calibration, and the tables that have its quality measures. Raises `DataError` and
-    `UsageError` as `load_calibration` and `load_metadata` do.
+    Takes the file of a calibration, and the tables that have its quality measures. Raises `DataError` as
+    `load_calibration` does.
     """
 
-    def __init__(self, path: str | Path, metadata: Sequence[str | Path] = ()) -> None:
+    def __init__(self, path: str | Path, tables: Sequence[Metadata] = ()) -> None:
         self.path = Path(path)
-        self.files = (self.path, *map(Path, metadata))
+        self.files = (self.path, *(table.path for table in tables))
         self.calibration = load_calibration(path)
-        self._tables = [load_metadata(table) for table in metadata]
+        self._tables = tables
         self._outside: Counter[str] = Counter()
         self._checked: list[str] = []
 

@@ -13,6 +13,30 @@ import typer
 from cmd_speaker.cli.app import Json, app
 from cmd_speaker.cli.decide import parse_point, warn
 
+Metadata = Annotated[
+    list[Path] | None,
+    typer.Option(help="CSV about utterances or speakers, for --by and quality measures. Repeatable."),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN[:EDGES]", help="Error rates by groups of its values, 'duration:2,4'. Repeatable."
+    ),
+]
+Calibrations = Annotated[
+    list[Path] | None, typer.Option(help="From `calibrate`: one for all systems, or one for each.")
+]
+Point = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="P[,CMISS,CFA]", help="Where costs are measured; 0.01 and 0.05 unless given. Repeatable."
+    ),
+]
+Far = Annotated[
+    list[float] | None,
+    typer.Option(help="False acceptance rate at which the miss rate is given: 0.01. Repeatable."),
+]
+
 
 @app.command()
 def evaluate(
@@ -23,30 +47,12 @@ def evaluate(
     speakers: Annotated[
         Path | None, typer.Option(help="Manifest or utt2spk: gives 95 % intervals over speakers.")
     ] = None,
-    metadata: Annotated[
-        list[Path] | None,
-        typer.Option(help="CSV about utterances or speakers, for --by and quality measures. Repeatable."),
-    ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN[:EDGES]", help="Error rates by groups of its values, 'duration:2,4'. Repeatable."
-        ),
-    ] = None,
-    calibration: Annotated[
-        list[Path] | None, typer.Option(help="From `calibrate`: one for all systems, or one for each.")
-    ] = None,
+    metadata: Metadata = None,
+    by: By = None,
+    calibration: Calibrations = None,
     llr: Annotated[bool, typer.Option("--llr", help="The scores are log-likelihood ratios already.")] = False,
-    point: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="P[,CMISS,CFA]", help="Where costs are measured; 0.01 and 0.05 unless given. Repeatable."
-        ),
-    ] = None,
-    far: Annotated[
-        list[float] | None,
-        typer.Option(help="False acceptance rate at which the miss rate is given: 0.01. Repeatable."),
-    ] = None,
+    point: Point = None,
+    far: Far = None,
     name: Annotated[list[str] | None, typer.Option(help="A name for each system, in order.")] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE.html", help="Write PAGE.html, PAGE.json and PAGE.md.")

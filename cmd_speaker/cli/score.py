@@ -83,13 +83,16 @@ def score(
 ) -> None:
     """Score trials, by default by the cosine of their embeddings; trials that cannot be scored are listed."""
     from cmd_speaker.calibration.calibrating import Calibrator
+    from cmd_speaker.lists.metadata import load_metadata
     from cmd_speaker.scoring.job import ScoringJob
 
     if all_pairs == (trials is not None):
         raise UsageError("score takes either TRIALS or --all-pairs")
     if metadata and calibration is None:
         raise UsageError("--metadata has the quality measures of a calibration: give it with --calibration")
-    calibrator = Calibrator(calibration, metadata or ()) if calibration else None
+    calibrator = None
+    if calibration:
+        calibrator = Calibrator(calibration, [load_metadata(table) for table in metadata or ()])
     job = ScoringJob(
         embeddings=embeddings, trials=trials, out=out, mean_from=mean_from, plda_from=plda_from,
         plda_speakers=plda_speakers, plda_rank=plda_rank, cohort=cohort, cohort_speakers=cohort_speakers,

@@ -89,6 +89,7 @@ class _Part:
     sides: tuple[np.ndarray, np.ndarray] | None
 
     def describe(self, column: str, name: str, threshold: float, seed: int, replicates: int) -> Group:
+        """The group with its figures; `threshold` is the common one."""
         accepted = self.scores >= threshold
         targets = int(np.count_nonzero(self.labels))
         nontargets = len(self.labels) - targets

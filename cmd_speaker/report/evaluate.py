@@ -16,14 +16,13 @@ from cmd_speaker.evaluation.breakdown import Group, breakdown
 from cmd_speaker.evaluation.metrics import SortedScores
 from cmd_speaker.evaluation.operating_point import POINTS, OperatingPoint
 from cmd_speaker.evaluation.summary import FARS, measure, summarise
-from cmd_speaker.files import file_checksum
 from cmd_speaker.lists.metadata import Metadata, load_metadata
 from cmd_speaker.lists.scores import Scores, attach_labels, load_scores, match_pairs, read_scores
 from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.report import provenance
 from cmd_speaker.report.evaluation import Evaluation, System
-from cmd_speaker.scoring.record import load_record
+from cmd_speaker.scoring.record import load_record, scores_checksum
 
 FEWEST_REPLICATES = 200
 """With as many draws, five lie beyond each end of a 95 % interval; with fewer the ends are a matter of chance."""
@@ -68,14 +67,25 @@ class Question:
         return load_utt2spk(self.speakers) if self.speakers else None
 
     @cached_property
-    def tables(self) -> list[tuple[str, Metadata]]:
-        """Every column to break down by, with the first table that has it."""
-        tables = [load_metadata(path) for path in self.metadata] if self.columns else []
-        found = []
+    def tables(self) -> list[Metadata]:
+        """The metadata."""
+        return [load_metadata(path) for path in self.metadata]
+
+    @cached_property
+    def columns_by_table(self) -> list[tuple[Metadata, list[str]]]:
+        """The columns to break down by, in order, those that follow each other in one table together.
+
+        A column is taken from the first table that has it.
+        """
+        found: list[tuple[Metadata, list[str]]] = []
         for column in dict.fromkeys(self.columns):
             names = {column, column.rpartition(":")[0]}
-            having = [table for table in tables if names & set(table.columns)]
-            found.append((column, (having or tables)[0]))
+            having = [table for table in self.tables if names & set(table.columns)]
+            table = (having or self.tables)[0]
+            if found and found[-1][0] is table:
+                found[-1][1].append(column)
+            else:
+                found.append((table, [column]))
         return found
 
 
@@ -172,8 +182,8 @@ def _sources(paths: Sequence[Path], question: Question) -> list[Source]:
         if not path.is_file():
             raise DataError("no such score file", file=path, fix="Check the path")
         record = load_record(path)
-        sha256 = record["scores"]["sha256"] if record else file_checksum(path)
-        calibrator = Calibrator(calibration, question.metadata) if calibration else None
+        sha256 = scores_checksum(path, record)
+        calibrator = Calibrator(calibration, question.tables) if calibration else None
         if calibrator is not None:
             calibrator.check(record, path, sha256)
         is_llr = question.llr or calibrator is not None or bool((record or {}).get("calibration"))
@@ -224,9 +234,9 @@ def _measure(source: Source, scores: Scores, question: Question, first: System |
         llr=scores.scores if source.is_llr else None, points=points, fars=question.fars,
     )  # fmt: skip
     groups: list[Group] = []
-    for column, table in question.tables:
+    for table, columns in question.columns_by_table:
         groups += breakdown(
-            scores, table, [column], utt2spk, seed=question.seed, replicates=question.replicates
+            scores, table, columns, utt2spk, seed=question.seed, replicates=question.replicates
         )
     difference = None
     if first is not None and utt2spk is not None and question.replicates:

@@ -30,6 +30,11 @@ def save_record(scores_path: str | Path, record: Mapping[str, Any]) -> None:
     write_json(record_path(scores_path), {**content, "checksum": json_checksum(content)})
 
 
+def scores_checksum(scores_path: str | Path, record: Mapping[str, Any] | None) -> str:
+    """The SHA-256 of a score file, which `load_record` has computed already where there is a `record`."""
+    return str(record["scores"]["sha256"]) if record else file_checksum(scores_path)
+
+
 def load_record(scores_path: str | Path) -> dict[str, Any] | None:
     """The record of a score file, or None where there is none.
 
