@@ -13,7 +13,8 @@ from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import file_checksum
 from cmd_speaker.manifest import Manifest, Utterance, resolve
 from cmd_speaker.progress import track
-from cmd_speaker.teachers.bank import TeacherInput, key_of
+from cmd_speaker.teachers.bank import TeacherInput
+from cmd_speaker.teachers.matching import key_of
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 

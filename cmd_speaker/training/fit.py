@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
@@ -96,11 +95,11 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    # Reshaped, because without a teacher there is nothing to stack.
-    rows = np.array([each.rows for each in teachers], dtype=np.int64).reshape(-1, len(train)).T
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
-    crops = TrainingCrops(train, labels, rows, hparams["crop_seconds"], hparams["seed"], audio)
+    crops = TrainingCrops(
+        train, labels, [each.row for each in teachers], hparams["crop_seconds"], hparams["seed"], audio
+    )
     if len(crops) < hparams["batch_size"]:
         raise DataError(
             "fewer training utterances than one batch", file=train.path,

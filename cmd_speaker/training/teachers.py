@@ -28,7 +28,8 @@ def prepare_teachers(
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
         found = prepare_teacher(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
-            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
+            seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
+            sample_inputs=hparams.get("sample_inputs", True), command=recipe.command,
         )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
         print(describe(found))

@@ -13,7 +13,7 @@ from tests.teachers import TEXTS, small, write_texts
 def bank_of(inputs, size=6):
     """A bank with a row for each (identity, input), its embeddings random."""
     embeddings = np.random.default_rng(0).standard_normal((len(inputs), size)).astype(np.float32)
-    rows = [BankRow("identity", identity, identity, "", name, 1.0) for identity, name in inputs]
+    rows = [BankRow("identity", identity, identity, "", name, {"norm": 1.0}) for identity, name in inputs]
     return Bank(embeddings, rows)
 
 
