@@ -120,7 +120,7 @@ def _make(
     modality.fit(teacher, inputs, train)
     bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measures)
     bank.match(train).save(folder / "matches.csv", train)
-    head, targets, stage1 = fit_head(bank, student_size, seed=made_from["seed"])
+    head, targets, stage1 = fit_head(bank, student_size, train.speakers, seed=made_from["seed"])
     targets.save(folder / "targets.safetensors")
     report = {
         "modality": teacher.modality,
