@@ -10,10 +10,13 @@ import math
 
 import numpy as np
 
+from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.errors import DataError, UsageError
 
 COLOURS = {"white": 0.0, "pink": 1.0}
 """Power density of the noise goes with one over the frequency to this power."""
+LOWEST_HZ = 20.0
+"""Pink noise begins here: below it there is as much power in every octave, and nothing to hear."""
 
 
 def add_noise(
@@ -41,14 +44,18 @@ def add_noise(
 
 
 def coloured_noise(length: int, rng: np.random.Generator, slope: float) -> np.ndarray:
-    """Gaussian noise [length] whose power density falls with the frequency to the power `slope`; float64."""
+    """Gaussian noise [length] whose power density falls with the frequency to the power `slope`; float64.
+
+    A slope other than 0 has no power below `LOWEST_HZ`; what is too short for that frequency is white.
+    """
     white = rng.standard_normal(length)
-    if slope == 0 or length < 2:
+    frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+    audible = frequencies >= LOWEST_HZ
+    if slope == 0 or not audible.any():
         return white
-    spectrum = np.fft.rfft(white)
-    spectrum[0] = 0
-    spectrum[1:] *= np.arange(1, len(spectrum)) ** (-slope / 2)
-    return np.fft.irfft(spectrum, length)
+    gain = np.zeros(len(frequencies))
+    gain[audible] = frequencies[audible] ** (-slope / 2)
+    return np.fft.irfft(np.fft.rfft(white) * gain, length)
 
 
 def clip_samples(samples: np.ndarray, share: float) -> np.ndarray:
