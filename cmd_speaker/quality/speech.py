@@ -33,11 +33,11 @@ EXTREME = 0.01
 def snr(waveforms: Tensor) -> Tensor:
     """Mean over 31 bands of the band's mean power above its noise floor, in dB.
 
-    Noise alone has 0, silence -3.3. Speech leaves every band again and again, even where the recording has no pause: so the power that a tenth
-    of a band's frames stay below is its noise (after minimum statistics, Martin 2001; the mean of decibels
-    over bands is ours). It falls with stationary noise of any colour. It is no wide-band ratio: white noise
-    buries the weak high bands first, and 10 dB of it gives about 6. Noise that comes and goes, or a second
-    voice, is taken for speech.
+    Noise alone has 0, silence -3.3. Speech leaves every band again and again, even where the recording has no
+    pause: so the power that a tenth of a band's frames stay below is its noise (after minimum statistics,
+    Martin 2001; the mean of decibels over bands is ours). It falls with stationary noise of any colour. It is
+    no wide-band ratio: white noise buries the weak high bands first, and 10 dB of it gives about 6. Noise
+    that comes and goes, or a second voice, is taken for speech.
     """
     power = _band_power(waveforms)
     return _decibels(power.mean(1) / _noise_floor(power)[:, 0]).mean(1) - FLOOR_BIAS_DB
