@@ -28,8 +28,9 @@ class SpeakerBrain(sb.Brain):
     """Trains a speech student on its identity loss and, where there are teachers, under them.
 
     `modules` holds `front_end`, `student`, `identity` and, under teachers, `distillation`, a ModuleDict with
-    a `Distillation` for each; `hparams` the recipe's values (`recipes/*/hparams`). `targets` is stage 1's
-    result for each teacher, in the order of the batches' `rows`; empty for audio only.
+    a `Distillation` for each, and a `JointTeacher` for each that goes on learning; `hparams` the recipe's values
+    (`recipes/*/hparams`). `targets` is stage 1's result for each teacher, in the order of the batches' `rows`;
+    empty for audio only.
     """
 
     def __init__(
@@ -91,6 +92,11 @@ class SpeakerBrain(sb.Brain):
                 quality={"norm": embeddings.detach().norm(dim=1)},
             )  # fmt: skip
             for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
+                if joint_name(name) in self.modules:
+                    joint = self.modules[joint_name(name)]
+                    own = joint(column)
+                    loss, log[f"{name}.identity"] = loss + own, own.detach()
+                    targets = getattr(joint, "module", joint).update(targets)
                 term_sum = self.modules.distillation[name]
                 distillation, figures = term_sum(student, targets.batch(column), self.progress)
                 loss = loss + distillation
@@ -154,6 +160,11 @@ class SpeakerBrain(sb.Brain):
             for name, value in values.items():
                 self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
         self.tensorboard.flush()
+
+
+def joint_name(teacher: str) -> str:
+    """Under which name a teacher that goes on learning is a module."""
+    return f"joint_{teacher}"
 
 
 def augment(augmenter: Augmenter | None, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,8 +29,8 @@ LAYOUT = 2
 PLACE = ("level", "key", "identity", "session", "input")
 INDEX = (*PLACE, "norm")
 """The columns of every index; further qualities follow, sorted."""
-Measure = Callable[[Sequence[str]], Sequence[float]]
-"""Contents of teacher inputs -> a quality of each."""
+Measure = Callable[[Sequence[str]], Mapping[str, Sequence[float]]]
+"""Contents of teacher inputs -> qualities by name, each with a value for every input."""
 
 
 class Teacher(Protocol):
@@ -99,17 +99,15 @@ class Bank:
         return match_rows([(row.level, row.key) for row in self.rows], manifest)
 
 
-def embed_inputs(
-    inputs: Sequence[TeacherInput], teacher: Teacher, measures: Mapping[str, Measure] | None = None
-) -> Bank:
+def embed_inputs(inputs: Sequence[TeacherInput], teacher: Teacher, measure: Measure | None = None) -> Bank:
     """The bank of these inputs, one row each.
 
-    A row's qualities are the norm of its embedding, what is known of the input, and each of `measures`.
+    A row's qualities are the norm of its embedding, what is known of the input, and what `measure` finds.
     """
     contents = [each.content for each in inputs]
     embeddings = teacher.embed(contents).astype(np.float32)
     norms = np.linalg.norm(embeddings, axis=1).tolist()
-    measured = {name: measure(contents) for name, measure in (measures or {}).items()}
+    measured = measure(contents) if measure else {}
     rows = []
     for place, each in enumerate(inputs):
         found = {name: float(values[place]) for name, values in measured.items()}
@@ -123,13 +121,13 @@ def build_bank(
     inputs: Sequence[TeacherInput],
     teacher: Teacher,
     rebuild_with: str,
-    measures: Mapping[str, Measure] | None = None,
+    measure: Measure | None = None,
 ) -> Bank:
     """Embed the inputs and write the bank.
 
     `rebuild_with` is the command that makes it again, named when a stale bank is refused.
     """
-    bank, folder = embed_inputs(inputs, teacher, measures), Path(folder)
+    bank, folder = embed_inputs(inputs, teacher, measure), Path(folder)
     with write_atomically(folder / "embeddings.safetensors") as temporary:
         save_file({"embeddings": bank.embeddings}, temporary)
     with write_atomically(folder / "index.csv") as temporary:

@@ -100,15 +100,17 @@ def match_rows(places: Sequence[tuple[str, str]], manifest: Manifest) -> Match:
     return Match(np.array(group, np.int64), rows, np.array(turn, np.int64), levels)
 
 
-def class_rows(match: Match, identities: Sequence[str], labels: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """A bank row of each student class, int64 [student classes]; -1: that speaker has no teacher input.
+def check_classes(
+    match: Match, identities: Sequence[str], labels: np.ndarray, manifest: Manifest
+) -> list[str]:
+    """Whether every student class is one class of the teacher or none; the speakers that have none.
 
     `identities` [rows] and `labels` [rows] are the bank's speakers and the teacher's classes; the student's
-    classes are the manifest's speakers, sorted. Checked before training: raises `DataError` naming the speakers
-    where the bank has others than the manifest, a speaker's rows have several classes, an utterance takes
-    another speaker's row, or nobody has any.
+    classes are the manifest's speakers. Asked before training: raises `DataError` naming the speakers where
+    the bank has others than the manifest, a speaker's rows have several classes, an utterance takes another
+    speaker's row, or nobody has any.
     """
-    known = manifest.label_map()
+    known = manifest.speakers
 
     def refuse(problem: str, speakers: Iterable[str], expected: str) -> DataError:
         return DataError(
@@ -122,7 +124,7 @@ def class_rows(match: Match, identities: Sequence[str], labels: np.ndarray, mani
     if not set(match.group) - {UNMATCHED}:
         expected = f"speakers like {some(known)}"
         raise refuse("no utterance has an input of the teacher", first, expected)
-    if foreign := first.keys() - known.keys():
+    if foreign := first.keys() - set(known):
         raise refuse("the bank has speakers who are not trained on", foreign, "training speakers only")
     if torn := {name for row, name in enumerate(identities) if labels[row] != labels[first[name]]}:
         raise refuse("speakers belong to several classes of the teacher", torn, "one class for each")
@@ -133,7 +135,7 @@ def class_rows(match: Match, identities: Sequence[str], labels: np.ndarray, mani
     }
     if others:
         raise refuse("utterances match another speaker's teacher input", others, "their own speaker's only")
-    return np.array([first.get(speaker, UNMATCHED) for speaker in known], np.int64)
+    return [speaker for speaker in known if speaker not in first]
 
 
 def some(names: Iterable[str], shown: int = 5) -> str:

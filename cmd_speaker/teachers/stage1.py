@@ -19,7 +19,8 @@ from cmd_speaker.manifest import Manifest
 from cmd_speaker.scoring.scorer import cosine_scores
 from cmd_speaker.teachers.bank import TeacherInput, build_bank, embed_inputs, load_bank
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
-from cmd_speaker.teachers.matching import UNMATCHED, Match, class_rows, some
+from cmd_speaker.teachers.joint import JointTeacher
+from cmd_speaker.teachers.matching import UNMATCHED, Match, check_classes, some
 from cmd_speaker.teachers.modalities import MODALITIES
 
 
@@ -27,7 +28,8 @@ from cmd_speaker.teachers.modalities import MODALITIES
 class PreparedTeacher:
     """A teacher after stage 1. `match` holds the bank rows that each training utterance may take.
 
-    `sample_inputs`: one of them is drawn each time, otherwise they are dealt in turn, once for all.
+    `sample_inputs`: one of them is drawn each time, otherwise they are dealt in turn, once for all. `joint` is
+    there where head and classifier go on learning.
     """
 
     name: str
@@ -35,6 +37,7 @@ class PreparedTeacher:
     match: Match
     report: dict[str, Any]
     sample_inputs: bool = True
+    joint: JointTeacher | None = None
 
     def row(self, seed: int, epoch: int, index: int) -> int:
         """The bank row of an utterance in an epoch, -1 for none."""
@@ -43,8 +46,10 @@ class PreparedTeacher:
         return self.match.dealt(index)
 
     def permuted(self, seed: int) -> PreparedTeacher:
-        """The control, see `TeacherTargets.permuted`."""
-        return replace(self, targets=self.targets.permuted(seed))
+        """The control, see `TeacherTargets.permutation`."""
+        chosen = self.targets.permutation(seed)
+        targets = self.targets.taking(chosen)
+        return replace(self, targets=targets, joint=self.joint and self.joint.permuted(chosen, targets))
 
 
 def prepare_teacher(
@@ -59,6 +64,7 @@ def prepare_teacher(
     seed: int = 0,
     rebuild: bool = False,
     sample_inputs: bool = True,
+    joint: bool = False,
     command: str = "",
 ) -> PreparedTeacher:
     """Bank, head and targets of a teacher, made or read from `folder`; runs that share it wait for each other.
@@ -84,6 +90,10 @@ def prepare_teacher(
         bank = load_bank(folder, inputs, teacher.source())
         targets = TeacherTargets.load(folder / "targets.safetensors")
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        x, learner = torch.from_numpy(bank.embeddings), None
+        if joint:
+            head = TeacherHead.load(folder / "head.safetensors", x.shape[1], student_size)
+            learner = JointTeacher(head, x, targets)
     if report["made_from"] != made_from:
         raise DataError(
             f"stage 1 of the teacher '{name}' was made for another run", file=folder / "report.json",
@@ -91,15 +101,14 @@ def prepare_teacher(
             fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
         )  # fmt: skip
     match = bank.match(train)
-    rows = class_rows(match, [row.identity for row in bank.rows], targets.label.numpy(), train)
-    missing = [speaker for speaker, row in zip(train.speakers, rows, strict=True) if row == UNMATCHED]
+    missing = check_classes(match, [row.identity for row in bank.rows], targets.label.numpy(), train)
     report |= {
         "matched": match.coverage(),
         "rows_taken": len({int(row) for group in match.rows for row in group}),
         "speakers_without": f"{len(missing)} ({some(missing)})" if missing else "",
         "left_out": modality.left_out(teacher, train),
     }
-    return PreparedTeacher(name, targets, match, report, sample_inputs)
+    return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
 
 
 def _make(
@@ -118,9 +127,10 @@ def _make(
     # While it is made anew, nothing may look finished.
     (folder / "report.json").unlink(missing_ok=True)
     modality.fit(teacher, inputs, train)
-    bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measures)
+    bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
     bank.match(train).save(folder / "matches.csv", train)
     head, targets, stage1 = fit_head(bank, student_size, train.speakers, seed=made_from["seed"])
+    head.save(folder / "head.safetensors")
     targets.save(folder / "targets.safetensors")
     report = {
         "modality": teacher.modality,

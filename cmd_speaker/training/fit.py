@@ -12,7 +12,7 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.seed import seed_everything
 from torch import nn
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import SpeakerBrain, joint_name
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_json
@@ -70,6 +70,7 @@ def build_brain(
     }
     if teachers:
         modules["distillation"] = nn.ModuleDict({t.name: hparams["distillation"][t.name] for t in teachers})
+        modules |= {joint_name(each.name): each.joint for each in teachers if each.joint}
     brain = SpeakerBrain(
         modules=modules,
         opt_class=hparams["optimizer"],

@@ -29,7 +29,8 @@ def prepare_teachers(
         found = prepare_teacher(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
-            sample_inputs=hparams.get("sample_inputs", True), command=recipe.command,
+            sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
+            command=recipe.command,
         )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
         print(describe(found))
