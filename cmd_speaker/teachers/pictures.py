@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +20,7 @@ from cmd_speaker.teachers.matching import key_of
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 GIVEN = "detector_probability"
-NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+"""The manifest's column for a quality that nothing here measures."""
 
 
 def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
@@ -144,14 +144,17 @@ def _given_quality(place: Path, utterances: Sequence[Utterance]) -> dict[str, fl
     """
     if GIVEN not in utterances[0].fields:
         return {}
-    values = {utterance.fields[GIVEN] for utterance in utterances}
-    text = values.pop()
-    if values or not re.fullmatch(NUMBER, text):
+    texts = sorted({utterance.fields[GIVEN] for utterance in utterances})
+    try:
+        value = float(texts[0])
+    except ValueError:
+        value = math.nan
+    if len(texts) > 1 or not math.isfinite(value):
         raise DataError(
             f"bad {GIVEN} of the face '{place}'", expected="one and the same number for all its utterances",
-            found=", ".join(sorted({text, *values})) or "none", fix="Correct or remove the column",
+            found=", ".join(f"'{text}'" for text in texts), fix="Correct it or remove the column",
         )  # fmt: skip
-    return {GIVEN: float(text)}
+    return {GIVEN: value}
 
 
 def _refuse_two_speakers(manifest: Manifest, place: Path, utterances: Sequence[Utterance]) -> None:
