@@ -71,7 +71,7 @@ def prepare(folder: Path, options: argparse.Namespace, taught: bool) -> SpeakerB
     generator = torch.Generator().manual_seed(1)
     targets = TeacherTargets(
         torch.randn(SPEAKERS, 192, generator=generator), torch.arange(SPEAKERS) % 37,
-        torch.randn(37, 192, generator=generator), torch.rand(SPEAKERS, generator=generator),
+        torch.randn(37, 192, generator=generator), {"norm": torch.rand(SPEAKERS, generator=generator)},
         torch.arange(SPEAKERS), torch.zeros(SPEAKERS), torch.arange(SPEAKERS),
     )  # fmt: skip
     teachers = [PreparedTeacher("text", targets, match, {})] if taught else []

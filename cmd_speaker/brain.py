@@ -92,8 +92,8 @@ class SpeakerBrain(sb.Brain):
                 quality={"norm": embeddings.detach().norm(dim=1)},
             )  # fmt: skip
             for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
-                if joint_name(name) in self.modules:
-                    joint = self.modules[joint_name(name)]
+                joint = getattr(self.modules, joint_name(name), None)
+                if joint is not None:
                     own = joint(column)
                     loss, log[f"{name}.identity"] = loss + own, own.detach()
                     targets = getattr(joint, "module", joint).update(targets)

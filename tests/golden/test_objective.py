@@ -183,7 +183,7 @@ def test_two_teachers_by_hand():
     def targets(*embedding):
         n = torch.arange(len(embedding))
         ones = torch.ones(len(n))
-        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), ones, n, ones, n)
+        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), {"norm": ones}, n, ones, n)
 
     def teaching(weight, margin):
         return distillation({"feature": {"weight": weight, "margin": margin}}, EQUAL)

@@ -145,7 +145,7 @@ def random_targets():
     """Four rows of four identities in a space of 12."""
     each = torch.arange(4)
     return TeacherTargets(
-        torch.randn(4, 12), each, torch.randn(4, 12), torch.rand(4), each, torch.zeros(4), each
+        torch.randn(4, 12), each, torch.randn(4, 12), {"norm": torch.rand(4)}, each, torch.zeros(4), each
     )
 
 
