@@ -27,7 +27,8 @@ class JointTeacher(nn.Module):
     def __init__(self, head: TeacherHead, x: Tensor, targets: TeacherTargets) -> None:
         super().__init__()
         self.head = deepcopy(head).requires_grad_(True)
-        self.classifier = AamSoftmax(*targets.classifier.shape)
+        with torch.random.fork_rng(devices=[]):  # its first weights are not used
+            self.classifier = AamSoftmax(*targets.classifier.shape)
         self.classifier.weight.data.copy_(targets.classifier)
         # They are the bank's, not learnt: no checkpoint needs them.
         self.register_buffer("x", x, persistent=False)
