@@ -17,10 +17,10 @@ def pair_distance_loss(
     """Mean of `huber(max(0, |d_s - d_t| - margin))` over the pairs of each anchor, [batch].
 
     `d` is the distance of two samples in units of the mean distance between samples (those at distance 0, of one
-    description for example, left out of the mean), so `margin` is a share of that mean [ours].
-    `margin = 0` is the distance-wise loss of RKD (Park et al. 2019, section 3.2.1), whose sum is a mean here. As
-    there, embeddings keep their lengths unless `normalised`. Pairs with an unmatched sample are left out. Samples are those of all processes,
-    anchors this process's.
+    description for example, left out of the mean), so `margin` is a share of that mean [ours]. `margin = 0` is
+    the distance-wise loss of RKD (Park et al. 2019, section 3.2.1), whose sum is a mean here. As there,
+    embeddings keep their lengths unless `normalised`. Pairs with an unmatched sample are left out. Samples are
+    those of all processes, anchors this process's.
     """
     s, t, matched, own = everyone(student, teacher, normalised)
     others = own[:, None] != torch.arange(len(s), device=s.device)
