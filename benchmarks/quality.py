@@ -2,11 +2,11 @@
 
     python benchmarks/quality.py --speech CORPUS --pictures FOLDER --out DIR [--model MODEL ...] [--seed 1]
 
-CORPUS is speechocean762, of which `--utterances` recordings of the test part are drawn; they are measured whole, and
-the middle `--seconds` of each, which is what a student hears in training. FOLDER holds one folder of pictures for
-each person, as the ORL faces do; the texts are Mini's descriptions. A MODEL is a student's folder: the norm of
-its embeddings is a source. Half of the people train a small face teacher, and Mini's training speakers a small text
-teacher, whose norms on the others are sources.
+CORPUS is speechocean762, of which `--utterances` recordings of the test part are drawn; they are measured
+whole, and the middle `--seconds` of each, which is what a student hears in training. FOLDER holds one folder
+of pictures for each person, as the ORL faces do; the texts are Mini's descriptions. A MODEL is a student's
+folder: the norm of its embeddings is a source. Half of the people train a small face teacher, and Mini's
+training speakers a small text teacher, whose norms on the others are sources.
 
 Prints a table for each kind of input, also written to DIR/quality.md: the median of each source, and in brackets
 the area under the ROC curve (AUC): the share of the pairs of an undamaged and a damaged input, of all inputs and
@@ -212,22 +212,24 @@ def picture(parts: Mapping[str, Responses]) -> Figure:
         title: list(dict.fromkeys(kind for kind, _ in next(iter(sources.values())) if kind))
         for title, sources in parts.items()
     }
-    figure = Figure(figsize=(11, 2.4 * len(parts)), layout="constrained")
-    panels = figure.subplots(len(parts), max(map(len, kinds.values())), squeeze=False, sharey=True)
-    for row, (title, sources) in zip(panels, parts.items(), strict=True):
-        row[0].set_ylabel("AUC")
-        for axes in row[len(kinds[title]) :]:
+    figure = Figure(figsize=(11, 2.3 * len(parts)), layout="constrained")
+    most = max(map(len, kinds.values()))
+    for strip, (title, sources) in zip(figure.subfigures(len(parts)), parts.items(), strict=True):
+        panels = strip.subplots(1, most, sharey=True, squeeze=False)[0]
+        for axes in panels[len(kinds[title]) :]:
             axes.set_axis_off()
-        for axes, kind in zip(row, kinds[title], strict=False):
+        for axes, kind in zip(panels, kinds[title], strict=False):
             for k, (name, answers) in enumerate(sources.items()):
                 grades = [grade for found, grade in answers if found == kind]
                 scores = [answers[kind, grade][1] for grade in grades]
                 axes.plot(grades, scores, marker="o", markersize=3, color=f"C{k}", label=name)
             axes.axhline(0.5, color="black", linewidth=0.6)
-            axes.set_title(f"{title.partition(',')[0]}: {kind}", fontsize=9)
+            axes.set_title(kind, fontsize=9)
             axes.tick_params(labelsize=7)
             axes.grid(alpha=0.3)
-        row[len(kinds[title]) - 1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+        panels[0].set(ylabel="AUC", ylim=(-0.05, 1.05))
+        strip.suptitle(title, fontsize=10)
+        strip.legend(*panels[0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     return figure
 
 

@@ -24,6 +24,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
 
@@ -100,7 +101,17 @@ def _loader(
     rows = np.array([each.rows for each in teachers], dtype=np.int64).reshape(-1, len(train)).T
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
-    crops = TrainingCrops(train, labels, rows, hparams["crop_seconds"], hparams["seed"], audio)
+    names = columns(sources(hparams["distillation"][each.name] for each in teachers))
+    crops = TrainingCrops(
+        train,
+        labels,
+        rows,
+        hparams["crop_seconds"],
+        hparams["seed"],
+        audio,
+        names,
+        read_columns(train, names),
+    )
     if len(crops) < hparams["batch_size"]:
         raise DataError(
             "fewer training utterances than one batch", file=train.path,

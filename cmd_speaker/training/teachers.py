@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
+from cmd_speaker.training.qualities import check_bank, columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 
 
@@ -22,8 +25,11 @@ def prepare_teachers(
     held-out speakers and their trials; `data_root` stands for `$data_root` in the manifests' paths.
     """
     hparams, prepared = recipe.hparams, []
+    active = {name: each for name, each in hparams.get("distillation", {}).items() if each.terms}
+    # Before anything long runs: the student will ask for them.
+    read_columns(train, columns(sources(active.values())))
     for name, teacher in hparams.get("teachers", {}).items():
-        if not hparams["distillation"][name].terms:
+        if name not in active:
             continue
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
         found = prepare_teacher(
@@ -31,6 +37,9 @@ def prepare_teachers(
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
         )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
+        if active[name].quality.enabled:
+            known = found.targets.batch(torch.tensor([0])).quality
+            check_bank(name, active[name].quality.teacher_source, known, folder / "index.csv")
         print(describe(found))
         prepared.append(found)
     if prepared and hparams["permute_teacher"]:
