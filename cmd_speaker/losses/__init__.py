@@ -1,8 +1,8 @@
 """One loss a file; each gives one value per sample, shape [batch].
 
 The reduction to a number happens once, in `cmd_speaker.training.objective`. A distillation loss is called as
-`loss(student, teacher, margin, **arguments of its own)` with the two batches below. It is soft, `max(0, x - margin)`;
-a margin of 0 is the hard constraint, exactly. `registry.LOSSES` lists them by name.
+`loss(student, teacher, margin, **arguments of its own)` with the two batches below. It is soft,
+`max(0, x - margin)`; a margin of 0 is the hard constraint, exactly. `registry.LOSSES` lists them by name.
 """
 
 from collections.abc import Mapping

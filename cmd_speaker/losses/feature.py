@@ -20,7 +20,7 @@ def feature_loss(
 
     The dead zone of width `margin` is the soft constraint of Zhao et al. (arXiv 2507.16296, abstract);
     the l2 distance and the normalisation are our reading. `margin` is in the units of `distance`, see
-    `distance_between`: two unrelated unit vectors are about 1.414 apart in l2, 2 in squared l2 and 1 in cosine, and
+    `distance_between`: two unrelated unit vectors are about 1.414 apart in l2, 2 in squared l2, 1 in cosine;
     a margin beyond the largest distance switches the term off. `margin = 0` is the hard constraint, exactly;
     "auto" takes each sample's from the teacher's bank (`cmd_speaker.teachers.auto_margin`).
     """

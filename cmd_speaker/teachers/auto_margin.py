@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 SPEAKER_COSINE = 0.1
-"""Mean cosine of different speakers that the student is left with [ours]: between none and nontargets' usual 0.2."""
+"""Mean cosine that the student is to have between different speakers [ours]."""
 
 
 def auto_margin(

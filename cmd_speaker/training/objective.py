@@ -51,17 +51,22 @@ class Term:
         """
         if name not in LOSSES:
             raise TypeError(f"no distillation loss '{name}'{suggest(name, LOSSES)}")
-        auto = margin == "auto" and name in AUTO_MARGIN
+        auto: Literal["auto"] = "auto"
         try:
             _check_arguments(LOSSES[name], arguments)
-            schedules = Piecewise.of(weight), "auto" if auto else Piecewise.of(margin)
+            found = name in AUTO_MARGIN and margin == auto
+            return cls(
+                Piecewise.of(weight),
+                auto if found else Piecewise.of(margin),
+                functools.partial(LOSSES[name], **arguments),
+            )
         except (TypeError, ValueError) as error:
             raise type(error)(f"term '{name}': {error}") from error
-        return cls(*schedules, functools.partial(LOSSES[name], **arguments))
 
     def now(self, progress: float) -> tuple[float, float | Literal["auto"]]:
         """Weight and margin when the share `progress` of the training is done."""
-        return self.weight(progress), "auto" if self.margin == "auto" else self.margin(progress)
+        margin = self.margin(progress) if isinstance(self.margin, Piecewise) else self.margin
+        return self.weight(progress), margin
 
 
 def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
@@ -159,7 +164,7 @@ class Distillation(nn.Module):
         of a term where they change. `NAME_active` is the share of the matched samples on which a term is not
         zero: for a soft loss, the share outside the margin.
         """
-        teacher = _blank_unmatched(teacher)
+        teacher = _as_target(teacher)
         weights = self.quality(student, teacher)
         total, log = student.embedding.new_zeros(()), {"weight": weights.mean().detach()}
         for name, term in self.terms.items():
@@ -172,9 +177,9 @@ class Distillation(nn.Module):
             log[f"{name}_active"] = _mean(values.detach()[teacher.matched] > 0)
             if not (term.weight.constant and self.weight.constant):
                 log[f"{name}_weight"] = torch.tensor(factor)
-            if margin == "auto":
+            if not isinstance(margin, float):
                 log[f"{name}_margin"] = _mean(teacher.auto_margin[teacher.matched])
-            elif not term.margin.constant:
+            elif isinstance(term.margin, Piecewise) and not term.margin.constant:
                 log[f"{name}_margin"] = torch.tensor(margin)
         return total, log
 
@@ -191,18 +196,20 @@ def distillation(
     teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
     """
     changes = changes or {}
-    merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in (terms | changes)}
+    merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
     return Distillation({name: Term.of(name, **each) for name, each in merged.items()}, quality, weight)
 
 
-def _blank_unmatched(teacher: TeacherBatch) -> TeacherBatch:
-    """Zeros where there is no teacher input: an infinite value there would survive a weight of 0."""
+def _as_target(teacher: TeacherBatch) -> TeacherBatch:
+    """Without gradient, and zeros for unmatched samples: an infinite value would survive a weight of 0."""
     none = ~teacher.matched
     return teacher._replace(
-        embedding=teacher.embedding.masked_fill(none[:, None], 0),
+        embedding=teacher.embedding.detach().masked_fill(none[:, None], 0),
         label=teacher.label.masked_fill(none, 0),
-        auto_margin=teacher.auto_margin.masked_fill(none, 0),
-        quality={name: values.masked_fill(none, 0) for name, values in teacher.quality.items()},
+        classifier=teacher.classifier.detach(),
+        auto_margin=teacher.auto_margin.detach().masked_fill(none, 0),
+        quality={name: values.detach().masked_fill(none, 0) for name, values in teacher.quality.items()},
+        bank_embedding=teacher.bank_embedding.detach(),
     )
 
 

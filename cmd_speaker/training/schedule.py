@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -45,7 +44,7 @@ class Piecewise:
     points: tuple[tuple[float, float], ...]
 
     @classmethod
-    def of(cls, value: float | Sequence[Sequence[float]]) -> Piecewise:
+    def of(cls, value: Any) -> Piecewise:
         """A recipe's number, constant, or its list of points, `[[0, 0], [0.2, 1]]` for a warm-up.
 
         Raises `ValueError` where it is neither.

@@ -142,8 +142,9 @@ def test_speechbrain_front_end(train, tmp_path):
 
 def random_targets():
     """Four rows of four identities in a space of 12."""
+    each = torch.arange(4)
     return TeacherTargets(
-        torch.randn(4, 12), torch.arange(4), torch.randn(4, 12), torch.rand(4), torch.arange(4)
+        torch.randn(4, 12), each, torch.randn(4, 12), torch.rand(4), each, torch.zeros(4), each
     )
 
 

@@ -26,6 +26,8 @@ def targets_of(identity, label):
         torch.zeros(int(max(label)) + 1, 1),
         rows.float(),
         torch.as_tensor(identity),
+        rows.float(),
+        torch.unique(torch.as_tensor(identity)),
     )
 
 
@@ -33,7 +35,7 @@ def test_classes_of_texts_are_the_different_ones(tmp_path):
     teacher = small()
     teacher.fit(list(TEXTS.values()))
     bank = embed_inputs(text_inputs(write_texts(tmp_path / "train.csv", TEXTS)), teacher)
-    head, targets, report = fit_head(bank, 12)
+    head, targets, report = fit_head(bank, 12, sorted(TEXTS))
     assert (report.identities, report.classes, report.inputs, report.ceiling) == (4, 3, 3, 0.75)
     assert report.accuracy == 1.0
     # The order of the classes decides the head's bits: that of the inputs' checksums.
@@ -49,7 +51,7 @@ def test_classes_of_texts_are_the_different_ones(tmp_path):
 
 def test_identities_with_the_same_set_of_inputs_are_one_class():
     inputs = [("d", "q"), ("d", "p"), ("a", "p"), ("a", "q"), ("b", "p"), ("c", "r"), ("c", "s")]
-    _, targets, report = fit_head(bank_of(inputs), 8, steps=5)
+    _, targets, report = fit_head(bank_of(inputs), 8, "abcde", steps=5)
     assert (report.identities, report.classes, report.inputs) == (4, 3, 4)
     assert targets.identity.tolist() == [3, 3, 0, 0, 1, 2, 2]
     # In sorted order: {p}, {p, q}, {r, s}.
@@ -58,10 +60,12 @@ def test_identities_with_the_same_set_of_inputs_are_one_class():
 
 def test_fitting_leaves_the_random_state():
     state = torch.get_rng_state()
-    first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1]
+    first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, "ab", steps=5)[1]
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(1)
-    assert torch.equal(first.embedding, fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1].embedding)
+    assert torch.equal(
+        first.embedding, fit_head(bank_of([("a", "p"), ("b", "q")]), 8, "ab", steps=5)[1].embedding
+    )
 
 
 def test_head_is_a_residual_bottleneck():
