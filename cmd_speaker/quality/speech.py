@@ -36,7 +36,7 @@ def snr(waveforms: Tensor) -> Tensor:
     Noise alone has 0, silence -3.3. Speech leaves every band again and again, even where the recording has no
     pause: so the power that a tenth of a band's frames stay below is its noise (after minimum statistics,
     Martin 2001; the mean of decibels over bands is ours). It falls with stationary noise of any colour. It is
-    no wide-band ratio: white noise buries the weak high bands first, and 10 dB of it gives about 6. Noise
+    no wide-band ratio: white noise buries the weak high bands first, and 10 dB of it gives about 3. Noise
     that comes and goes, or a second voice, is taken for speech.
     """
     power = _band_power(waveforms)

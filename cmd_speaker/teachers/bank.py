@@ -37,7 +37,7 @@ class Teacher(Protocol):
     """What a bank needs of a teacher."""
 
     def embed(self, contents: Sequence[str], /) -> np.ndarray:
-        """Un-normalised embeddings, float32 [n, D], of texts or of pictures' paths."""
+        """Un-normalised embeddings, float32 [n, D], of texts, pictures' paths or vectors' ids."""
 
     def identity(self) -> str:
         """A checksum over everything that decides the embeddings."""

@@ -21,6 +21,9 @@ from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
 
+Item = tuple[np.ndarray, int, np.ndarray, np.ndarray]
+"""One crop, its class, bank rows and qualities, as in `Batch`."""
+
 
 class Batch(NamedTuple):
     """Crops of equal length, and what belongs to each."""
@@ -31,6 +34,8 @@ class Batch(NamedTuple):
     """Speaker class, int64 [batch]."""
     rows: Tensor
     """Row of each teacher's bank, -1 where there is none, int64 [batch, teachers]."""
+    qualities: Tensor
+    """Columns of the manifest that quality weights ask for, float32 [batch, columns]."""
 
 
 class DecodedAudio:
@@ -104,7 +109,8 @@ class TrainingCrops(Dataset):
 
     A crop's place is drawn from (seed, epoch, index), so neither workers nor a resumed run change it.
     So are the rows of the teachers' banks: each of `rows` is called with these numbers and gives a row, -1 for
-    none. `audio` is a `DecodedAudio`, or None to read each file when it is needed.
+    none. `audio` is a `DecodedAudio`, or None to read each file when it is needed. `qualities`, float32 [n,
+    columns], belong to the columns `quality_names`.
     """
 
     def __init__(
@@ -115,6 +121,8 @@ class TrainingCrops(Dataset):
         seconds: float,
         seed: int,
         audio: DecodedAudio | None = None,
+        quality_names: Sequence[str] = (),
+        qualities: np.ndarray | None = None,
     ) -> None:
         self.utterances = manifest.utterances
         self.manifest_path = manifest.path
@@ -122,6 +130,8 @@ class TrainingCrops(Dataset):
         self.rows = rows
         self.length = round(seconds * SAMPLE_RATE)
         self.seed, self.epoch, self.audio = seed, 0, audio
+        self.quality_names = list(quality_names)
+        self.qualities = np.empty((len(manifest), 0), np.float32) if qualities is None else qualities
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -129,7 +139,7 @@ class TrainingCrops(Dataset):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, np.ndarray]:
+    def __getitem__(self, index: int) -> Item:
         if self.audio is not None:
             samples = self.audio[index]
         else:
@@ -140,11 +150,12 @@ class TrainingCrops(Dataset):
                 raise error.at(self.manifest_path, utterance.row) from error
         rng = np.random.default_rng((self.seed, self.epoch, index))
         rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
-        return random_crop(samples, self.length, rng), self.labels[index], rows
+        crop = random_crop(samples, self.length, rng)
+        return crop, self.labels[index], rows, self.qualities[index]
 
 
-def collate(items: list[tuple[np.ndarray, int, np.ndarray]]) -> Batch:
+def collate(items: list[Item]) -> Batch:
     """Items of `TrainingCrops` -> `Batch`."""
-    crops, labels, rows = zip(*items, strict=True)
-    stacked, stacked_rows = (torch.from_numpy(np.stack(part)) for part in (crops, rows))
-    return Batch(stacked, torch.tensor(labels), stacked_rows)
+    crops, labels, rows, qualities = zip(*items, strict=True)
+    waveforms, stacked_rows, columns = (torch.from_numpy(np.stack(part)) for part in (crops, rows, qualities))
+    return Batch(waveforms, torch.tensor(labels), stacked_rows, columns)

@@ -23,6 +23,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
 
@@ -98,8 +99,16 @@ def _loader(
     hparams = recipe.hparams
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
+    names = columns(sources(hparams["distillation"][each.name] for each in teachers))
     crops = TrainingCrops(
-        train, labels, [each.row for each in teachers], hparams["crop_seconds"], hparams["seed"], audio
+        train,
+        labels,
+        [each.row for each in teachers],
+        hparams["crop_seconds"],
+        hparams["seed"],
+        audio,
+        names,
+        read_columns(train, names),
     )
     if len(crops) < hparams["batch_size"]:
         raise DataError(

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from cmd_speaker.losses import StudentBatch, TeacherBatch
-from cmd_speaker.losses.quality import NormQuality, quality_weights
+from cmd_speaker.losses.quality import StandardisedQuality, quality_weights
 from cmd_speaker.losses.registry import AUTO_MARGIN, LOSSES
+from cmd_speaker.quality.sources import NONE, NORM, sign_of
 from cmd_speaker.training.options import suggest
 from cmd_speaker.training.schedule import Piecewise
 
@@ -89,25 +90,55 @@ def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) 
 
 
 class QualityWeights(nn.Module):
-    """w per sample from the norms of teacher and student embedding; see `cmd_speaker.losses.quality`.
+    """w per sample, `max(0, offset + slope * (Q_T - Q_S))`; see `cmd_speaker.losses.quality`.
 
-    Not `enabled`, every sample with a teacher input weighs 1. Without a teacher input it weighs 0.
+    Q_T comes from the source `teacher`: "norm", a column of the bank or "none" (0 everywhere); Q_S from `student`:
+    "norm", a measure of the speech as heard, a column of the manifest or "none" (`training.qualities`). Where
+    more of a source is worse, as with clipping, its sign is changed. Each is standardised over the training
+    batches, or without `standardise` taken as it is. Not `enabled`, every sample with a teacher input weighs
+    1. Without a teacher input it weighs 0.
+
+    Raises `ValueError` for what is no name or no finite number.
     """
 
-    def __init__(self, enabled: bool = True, slope: float = 1.0, offset: float = 1.0) -> None:
+    def __init__(
+        self,
+        enabled: bool = True,
+        slope: float = 1.0,
+        offset: float = 1.0,
+        teacher: str = NORM,
+        student: str = NORM,
+        standardise: bool = True,
+    ) -> None:
         super().__init__()
-        self.enabled, self.slope, self.offset = enabled, slope, offset
-        self.teacher, self.student = NormQuality(), NormQuality()
+        for name, source in (("teacher", teacher), ("student", student)):
+            if not isinstance(source, str) or not source:
+                raise ValueError(f"quality, {name}: expected the name of a source, found {source!r}")
+        for name, number in (("slope", slope), ("offset", offset)):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                raise ValueError(f"quality, {name}: expected a finite number, found {number!r}")
+        self.enabled, self.slope, self.offset, self.standardise = enabled, slope, offset, standardise
+        self.teacher_source, self.student_source = teacher, student
+        self.teacher, self.student = StandardisedQuality(), StandardisedQuality()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         """Weights [batch], without gradient."""
-        matched = teacher.matched.to(student.embedding.dtype)
+        matched = teacher.matched
         if not self.enabled:
-            return matched
-        quality = torch.zeros_like(teacher.quality["norm"], dtype=torch.float32)
-        quality[teacher.matched] = self.teacher(teacher.quality["norm"][teacher.matched])
-        of_speech = self.student(student.quality["norm"])
-        return matched * quality_weights(quality, of_speech, self.slope, self.offset)
+            return matched.to(student.embedding.dtype)
+        of_teacher = self._quality(self.teacher, self.teacher_source, teacher.quality, matched)
+        everyone = torch.ones_like(matched)
+        of_speech = self._quality(self.student, self.student_source, student.quality, everyone)
+        weights = quality_weights(of_teacher, of_speech, self.slope, self.offset)
+        return weights.where(matched, 0.0).to(student.embedding.dtype)
+
+    def _quality(
+        self, standardised: StandardisedQuality, source: str, values: Mapping[str, Tensor], known: Tensor
+    ) -> Tensor:
+        if source == NONE:
+            return torch.zeros(len(known), device=known.device)
+        raw = sign_of(source) * values[source].detach().float()
+        return standardised(raw, known) if self.standardise else raw.where(known, 0.0)
 
 
 class Distillation(nn.Module):

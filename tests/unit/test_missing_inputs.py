@@ -8,7 +8,7 @@ import speechbrain as sb
 import torch
 from torch import nn
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import Heard, SpeakerBrain
 from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.losses.registry import LOSSES
 from cmd_speaker.teachers.bank import Bank, BankRow
@@ -49,11 +49,14 @@ def objective(term, rows, joint=()):
     brain = SimpleNamespace(
         device="cpu", device_type="cpu", averages=EpochAverages(), progress=0.0, identity_margin=None,
         classifier=identity, modules=nn.ModuleDict(modules), targets={name: made[name][2] for name in rows},
+        loader=SimpleNamespace(dataset=SimpleNamespace(quality_names=[])),
     )  # fmt: skip
     embeddings = torch.randn(6, 8, requires_grad=True)
     columns = torch.tensor(list(rows.values())).reshape(-1, 6).T
-    batch = Batch(torch.empty(6, 0), LABELS, columns)
-    loss = SpeakerBrain.compute_objectives(brain, (embeddings, torch.arange(6)), batch, sb.Stage.TRAIN)
+    batch = Batch(torch.empty(6, 0), LABELS, columns, torch.empty(6, 0))
+    loss = SpeakerBrain.compute_objectives(
+        brain, Heard(embeddings, torch.arange(6), {}), batch, sb.Stage.TRAIN
+    )
     gradients = torch.autograd.grad(loss, [embeddings, *modules["identity"].parameters()])
     return loss.detach(), gradients, brain.averages.take()
 
