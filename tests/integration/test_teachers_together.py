@@ -98,7 +98,8 @@ def with_vectors(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((len(ids), 7)).astype(np.float32)
     save_embeddings(tmp_path / "faces.npz", Embeddings(ids, vectors))
     rows = [f"{name},{speaker}" for name, speaker in zip(ids, speakers, strict=True)]
-    (tmp_path / "faces.csv").write_text("\n".join(["ID,spk_id", *rows]) + "\n")
+    rows = [f"{row},{k}" for k, row in enumerate(rows)]
+    (tmp_path / "faces.csv").write_text("\n".join(["ID,spk_id,sharpness", *rows]) + "\n")
     text = HPARAMS.read_text()
     place = text.index("permute_teacher:")
     teacher = VECTORS.format(embeddings=tmp_path / "faces.npz", table=tmp_path / "faces.csv")
@@ -124,3 +125,27 @@ def test_vectors_teach_beside_a_text_teacher(train, with_vectors, tmp_path, caps
     assert weights(joint) != weights(folder)
     control = train(tmp_path / "control", permute_teacher=True, **options)
     assert weights(control) != weights(folder)
+
+
+def test_each_teacher_has_its_own_terms_margins_and_quality(train, with_vectors, tmp_path):
+    """The vectors are weighed by a column of their table, the texts by the duration of the speech."""
+    text = with_vectors.read_text()
+    assert text.endswith("enabled: False\n")
+    text = text[: -len("enabled: False\n")] + "teacher: sharpness\n            student: none\n"
+    text = text.replace(
+        "feature: {weight: !ref <face_weight>, margin: 0.8}", "prototype: {weight: !ref <face_weight>}"
+    )
+    with_vectors.write_text(text)
+    options = {"hparams": with_vectors, "number_of_epochs": 1, "joint_teachers": "[face]"}
+    folder = train(tmp_path / "run", classifier_weight=0.5, **options)
+    line = (folder / "train_log.txt").read_text()
+    logged = {part.split(": ")[0].removeprefix("train ") for part in line.split(", ")}
+    assert {"text.feature", "text.teacher_classifier", "face.prototype", "face.identity"} <= logged
+    assert not {"text.prototype", "face.feature", "face.teacher_classifier", "text.identity"} & logged
+    assert "train text.weight: 1.00e+00" in line
+    weight = float(line.split("face.weight: ")[1].split(",")[0])
+    assert 0 < weight < 1
+    assert weight != 0.5, "that it would be if all vectors weighed the same"
+    with_vectors.write_text(text.replace("teacher: sharpness", "teacher: sharpnes"))
+    with pytest.raises(DataError, match=r"'sharpnes'.*did you mean 'sharpness'"):
+        train(tmp_path / "wrong", **options)
