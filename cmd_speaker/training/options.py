@@ -91,6 +91,7 @@ def plain_value(node: yaml.Node) -> Any:
         return [plain_value(each) for each in node.value]
     if isinstance(node, yaml.MappingNode):
         return {plain_value(key): plain_value(each) for key, each in node.value}
+    assert isinstance(node, yaml.ScalarNode)
     return node.value if node.style else scalar(node.value)
 
 
@@ -136,9 +137,11 @@ def _value(name: str, text: str | None, default: yaml.Node) -> Any:
     value = scalar(text)
     if text and text[0] in "[{":
         try:
-            value = plain_value(yaml.compose(text))
+            node = yaml.compose(text)
         except yaml.YAMLError as error:
             raise UsageError(f"--{name}: '{text}' is not readable as YAML") from error
+        assert node is not None  # the text has at least a bracket
+        value = plain_value(node)
     kind = default.tag.rpartition(":")[2]
     # A number's place may hold a schedule too, or the word for a number that is found out.
     number = isinstance(value, int | float | list) and not isinstance(value, bool)

