@@ -44,13 +44,32 @@ def test_noise_on_very_short_recordings():
 
 @pytest.mark.parametrize("samples", [np.zeros(100, np.float32), np.array([]), np.array([np.nan, 1.0])])
 def test_noise_cannot_be_set_against_nothing(samples):
-    with pytest.raises(DataError, match="noise cannot be set against this recording"):
+    with pytest.raises(DataError, match="signals cannot be mixed at a ratio"):
         damage.add_noise(samples, 10, rng())
 
 
 def test_other_colours_are_refused():
     with pytest.raises(UsageError, match="expected white or pink, found 'brown'"):
         damage.add_noise(SPEECH, 10, rng(), "brown")
+
+
+def test_mixing_by_hand():
+    # Powers 4 and 1, the other 6.0206 dB below: as it is.
+    mixed = damage.mix(np.array([2.0, -2.0]), np.array([1.0, 1.0]), 20 * np.log10(2))
+    assert mixed.tolist() == pytest.approx([3, -1])
+
+
+def test_reverberation_decays_by_60_db():
+    click = np.zeros(16000, np.float32)
+    click[0] = 1
+    response = damage.reverberate(click, 0.5, rng())
+    assert len(response) == 16000
+    assert np.sum(np.square(response[1:])) == pytest.approx(response[0] ** 2, rel=1e-4) == 1
+    power = [np.square(response[start : start + 400]).mean() for start in (400, 400 + 4000)]
+    assert 10 * np.log10(power[0] / power[1]) == pytest.approx(30, abs=2), (
+        "half of the time, half of the decibels"
+    )
+    assert np.abs(response[8000:]).max() < 1e-6
 
 
 def test_clipping_by_hand():
