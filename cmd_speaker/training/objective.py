@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
 from cmd_speaker.losses.quality import NormQuality, quality_weights
 from cmd_speaker.losses.registry import AUTO_MARGIN, LOSSES
 from cmd_speaker.training.options import suggest
@@ -33,7 +33,7 @@ class Term:
 
     weight: Piecewise
     margin: Piecewise | Literal["auto"]
-    loss: Callable[..., Tensor]
+    loss: Callable[..., Tensor | Relation]
 
     @classmethod
     def of(
@@ -68,7 +68,7 @@ class Term:
         return self.weight(progress), margin
 
 
-def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
+def _check_arguments(loss: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """A loss's own arguments are words from a list, switches, or numbers above 0."""
     hints = get_type_hints(loss)
     own = [
@@ -130,8 +130,8 @@ class Distillation(nn.Module):
         """The sum of the terms, and what to log, when the share `progress` of the training is done.
 
         Logged are each term's value, its share active, the mean weight of the samples, and the weight and margin
-        of a term where they change. `NAME_active` is the share of the matched samples on which a term is not
-        zero: for a soft loss, the share outside the margin.
+        of a term where they change. `NAME_active` is the share outside the margin: of the matched samples, or of
+        their pairs or triplets.
         """
         teacher = _as_target(teacher)
         weights = self.quality(student, teacher)
@@ -139,11 +139,12 @@ class Distillation(nn.Module):
         for name, term in self.terms.items():
             factor, margin = term.now(progress)
             factor *= self.weight(progress)
-            values = term.loss(student, teacher, margin=margin)
+            found = term.loss(student, teacher, margin=margin)
+            values, outside = found if isinstance(found, Relation) else (found, found > 0)
             reduced = (weights * values).sum() / len(values)
             total = total + factor * reduced
             log[name] = reduced.detach()
-            log[f"{name}_active"] = _mean(values.detach()[teacher.matched] > 0)
+            log[f"{name}_active"] = _mean(outside[teacher.matched])
             if not (term.weight.constant and self.weight.constant):
                 log[f"{name}_weight"] = torch.tensor(factor)
             if not isinstance(margin, float):
