@@ -49,7 +49,7 @@ class Term:
         must not wait for the first step.
         """
         if name not in LOSSES:
-            raise TypeError(f"no distillation loss '{name}'{suggest(name, LOSSES)}")
+            raise TypeError(f"no distillation loss '{name}'{suggest(str(name), LOSSES)}")
         auto: Literal["auto"] = "auto"
         try:
             _check_arguments(LOSSES[name], arguments)
@@ -166,6 +166,11 @@ def distillation(
     teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
     """
     changes = changes or {}
+    for each in (terms, changes):
+        if not isinstance(each, Mapping) or not all(isinstance(term, Mapping) for term in each.values()):
+            raise TypeError(
+                f"terms: expected {{LOSS: {{weight: ..., margin: ..., ...}}, ...}}, found {each!r}"
+            )
     merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
     return Distillation({name: Term.of(name, **each) for name, each in merged.items()}, quality, weight)
 
