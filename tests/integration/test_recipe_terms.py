@@ -69,3 +69,9 @@ def test_a_mistake_in_a_mapping_is_named(terms):
         terms(HPARAMS, "--terms", "{angel: {weight: 1}}")
     with pytest.raises(DataError, match=r"bad value of 'feature_weight'.*at least 0, or points"):
         terms(HPARAMS, "--feature_weight", "[[1, 0], [0, 1]]")
+
+
+@pytest.mark.parametrize("wrong", ["{feature: 3}", "null", "[feature]", "feature"])
+def test_terms_that_are_no_mapping_of_mappings(terms, wrong):
+    with pytest.raises(DataError, match=r"terms: expected \{LOSS"):
+        terms(HPARAMS, "--terms", wrong)
