@@ -14,6 +14,7 @@ from cmd_speaker.cli import (  # noqa: F401
     evaluate,
     registry,
     score,
+    study,
     train,
     verify,
 )

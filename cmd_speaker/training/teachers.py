@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cmd_speaker.files import locked
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
@@ -26,10 +27,13 @@ def prepare_teachers(
         if not hparams["distillation"][name].terms:
             continue
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
-        found = prepare_teacher(
-            name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
-            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
-        )  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        # Runs that share it wait for the first one to make it.
+        with locked(folder):
+            found = prepare_teacher(
+                name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
+                seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
+            )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
         print(describe(found))
         prepared.append(found)

@@ -22,7 +22,7 @@ from data_prep.mini.corpus import Design, Prepared, prepare
 from data_prep.mini.sheet import draw_sheet
 
 CORPUS_KEYS = ("corpus_seed", "training_speakers", "validation_speakers", "test_speakers")
-OWN_KEYS = {"data_folder", "students", "train", *CORPUS_KEYS}
+OWN_KEYS = {"data_folder", "students", "train", "test", *CORPUS_KEYS}
 
 
 def main(argv: list[str]) -> None:
@@ -42,8 +42,12 @@ def main(argv: list[str]) -> None:
     for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
         student.run.add_checksums(*vars(corpus).values())
-        train_one(student, train, (valid, valid_trials), (test, corpus.test_trials))
+        model = train_one(student, train, (valid, valid_trials))
+        if hparams["test"]:
+            print(evaluate_student(model, test, corpus.test_trials, student.folder))
     recipe.run.begin()
+    if not hparams["test"]:
+        return
     print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
@@ -71,14 +75,12 @@ def load_parts(corpus: Prepared, data_folder: str) -> tuple[Manifest, Manifest, 
     return train, valid, test
 
 
-def train_one(
-    recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials], test: tuple[Manifest, Path]
-) -> None:
-    """Everything from the manifests to the scores of one student."""
+def train_one(recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials]) -> SpeakerModel:
+    """Everything from the manifests to one student's model."""
     teachers = prepare_teachers(recipe, train, valid, recipe.hparams["data_folder"])
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
     model.save(recipe.folder / "model", recipe.run.provenance())
-    print(evaluate_student(model, *test, recipe.folder))
+    return model
 
 
 if __name__ == "__main__":

@@ -20,18 +20,20 @@ from data_prep.speechocean762 import prepare
 
 
 def main(argv: list[str]) -> None:
-    recipe = open_recipe(argv, own_keys={"data_folder", "validation_speakers"})
+    recipe = open_recipe(argv, own_keys={"data_folder", "validation_speakers", "test"})
     hparams, folder = recipe.hparams, recipe.folder
 
     corpus = prepare(hparams["data_folder"], folder / "manifests", hparams["validation_speakers"])
     train = load_manifest(corpus.train, hparams["data_folder"], check_files=True)
-    test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
     valid = None
     if corpus.valid and corpus.valid_trials:
         valid = (load_manifest(corpus.valid, hparams["data_folder"]), load_trials(corpus.valid_trials))
         refuse_shared_speakers(train, valid[0])
-    refuse_shared_speakers(train, test)
-    lists = (corpus.train, corpus.valid, corpus.valid_trials, corpus.test, corpus.test_trials)
+    lists = [corpus.train, corpus.valid, corpus.valid_trials]
+    if hparams["test"]:
+        test = load_manifest(corpus.test, hparams["data_folder"], check_files=True)
+        refuse_shared_speakers(train, test)
+        lists += [corpus.test, corpus.test_trials]
     recipe.run.add_checksums(*(path for path in lists if path))
 
     teachers = prepare_teachers(recipe, train, valid, hparams["data_folder"])
@@ -39,7 +41,8 @@ def main(argv: list[str]) -> None:
 
     model = SpeakerModel(encoder)
     model.save(folder / "model", recipe.run.provenance())
-    print(evaluate_student(model, test, corpus.test_trials, folder))
+    if hparams["test"]:
+        print(evaluate_student(model, test, corpus.test_trials, folder))
 
 
 if __name__ == "__main__":
