@@ -67,11 +67,11 @@ class _Reader:
             raise self.source.wrong(
                 ("baseline",), "no such configuration", ", ".join(configurations), baseline
             )
-        seeds = self._seeds(("seeds",), [1, 2, 3])
+        seeds = self._seeds(self.value, (), [1, 2, 3])
         screen = None
         if "screen" in self.value:
             found = self._mapping(("screen",), {}, SCREEN_KEYS)
-            screen = Phase(self._seeds(("screen", "seeds"), seeds[:1]), self._set("screen", found))
+            screen = Phase(self._seeds(found, ("screen",), seeds[:1]), self._set("screen", found))
             self.keys.need("test", ("screen",))
         final = self._mapping(("final",), {}, FINAL_KEYS)
         if screen is None and "best" in final:
@@ -88,7 +88,7 @@ class _Reader:
             controls=self._controls(families | configurations.keys()),
             conditions=conditions,
             screen=screen,
-            final=Phase(self._seeds(("final", "seeds"), seeds), self._set("final", final)),
+            final=Phase(self._seeds(final, ("final",), seeds), self._set("final", final)),
             best=self._count(("final", "best"), final.get("best", 4)),
             always=self._names(("final", "always"), final.get("always", []), configurations),
             noise=self._noise(),
@@ -179,16 +179,13 @@ class _Reader:
             raise self.source.wrong(("noise",), "not a list of SNRs", "decibels, [20, 10, 0]", given)
         return given
 
-    def _seeds(self, where: Where, default: Sequence[int]) -> list[int]:
-        given = self.value
-        for part in where:
-            given = given.get(part, {}) if isinstance(given, dict) else {}
-        if given == {}:
-            return list(default)
-        good = isinstance(given, list) and all(isinstance(seed, int) and seed >= 0 for seed in given)
-        if not good or not given or len(set(given)) < len(given):
-            raise self.source.wrong(where, "bad seeds", "different whole numbers, [1, 2, 3]", given)
-        return given
+    def _seeds(self, given: Mapping[str, Any], where: Where, default: Sequence[int]) -> list[int]:
+        seeds = given.get("seeds", list(default))
+        good = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
+        if not good or len(set(seeds)) < len(seeds):
+            expected = "different whole numbers, [1, 2, 3]"
+            raise self.source.wrong((*where, "seeds"), "bad seeds", expected, seeds)
+        return list(seeds)
 
     def _count(self, where: Where, value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

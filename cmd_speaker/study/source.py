@@ -67,7 +67,7 @@ class Source:
                 where, "not a plain value", "text, a number, true, false or null", node.tag
             ) from error
         # YAML 1.1 takes 1e-3 for text, a recipe's command line takes it for a number.
-        return scalar(value) if isinstance(value, str) and node.style is None else value
+        return scalar(value) if isinstance(value, str) and getattr(node, "style", None) is None else value
 
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
         values: dict[str, Any] = {}

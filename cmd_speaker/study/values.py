@@ -21,8 +21,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             before = merged.get(key)
-            both = isinstance(before, Mapping) and isinstance(value, Mapping)
-            merged[key] = merge(before, value) if both else value
+            if isinstance(before, Mapping) and isinstance(value, Mapping):
+                merged[key] = merge(before, value)
+            else:
+                merged[key] = value
     return merged
 
 

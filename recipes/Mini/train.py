@@ -5,6 +5,7 @@ python train.py hparams/mini.yaml [--key value ...]
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import compare_students, evaluate_student
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import Recipe, open_recipe
+from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
 from data_prep.mini.corpus import Design, Prepared, prepare
 from data_prep.mini.sheet import draw_sheet
 
 CORPUS_KEYS = ("corpus_seed", "training_speakers", "validation_speakers", "test_speakers")
-OWN_KEYS = {"data_folder", "students", "train", "test", *CORPUS_KEYS}
+OWN_KEYS = {"data_folder", "students", "train", "test", "utterances_per_speaker", *CORPUS_KEYS}
 
 
 def main(argv: list[str]) -> None:
@@ -34,6 +36,9 @@ def main(argv: list[str]) -> None:
     # All are opened before the first is trained: a mistake in the last must not wait.
     students = {name: recipe.variant(name, values) for name, values in chosen.items()}
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
+    part = folder / "manifests" / "train_part.csv"
+    train_csv = training_subset(corpus.train, part, utterances_per_speaker=hparams["utterances_per_speaker"])
+    corpus = replace(corpus, train=train_csv)
     train, valid, test = load_parts(corpus, hparams["data_folder"])
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
     valid_trials = load_trials(corpus.valid_trials)
