@@ -78,7 +78,7 @@ def load_manifest(
     path = Path(path)
     if not path.is_file():
         raise DataError("no such manifest", file=path, fix="Run the recipe's preparation first")
-    rows = _read_rows(path)
+    _, rows = read_rows(path)
     utterances, errors = [], []
     seen: dict[str, int] = {}
     for number, row in rows:
@@ -168,13 +168,16 @@ def resolve(value: str, data_root: str | Path | None, manifest: Path, row: int |
     return Path(str(data_root) + value[len(DATA_ROOT) :])
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and fields of each row; raises `DataError` unless it is a CSV with the required columns."""
+def read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Columns, and line number and fields of each row, as they stand in the file.
+
+    Raises `DataError` unless it is a CSV with the required columns and at least one row.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             # Strict: an unbalanced quote would swallow the rows after it.
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-            columns = reader.fieldnames or []
+            columns = list(reader.fieldnames or [])
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
@@ -197,7 +200,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         )
     if not rows:
         raise DataError("the manifest has no rows", file=path, fix="Prepare it again")
-    return rows
+    return columns, rows
 
 
 def _parse(path: Path, number: int, row: Mapping[str, str], data_root: str | Path | None) -> Utterance:

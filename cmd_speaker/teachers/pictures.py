@@ -46,7 +46,7 @@ def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list
         try:
             inputs += [
                 TeacherInput(level, key_of(first, level), first.spk_id, session, checksum, str(path))
-                for path, checksum in _pictures(place)
+                for path, checksum in pictures_at(place)
             ]
         except DataError as error:
             errors.append(error.at(manifest.path, first.row))
@@ -65,15 +65,15 @@ def read_pictures(paths: Sequence[str | Path], pixels: int) -> np.ndarray:
     return np.stack([each for each in read if isinstance(each, np.ndarray)])
 
 
-def read_picture(path: str | Path, pixels: int) -> np.ndarray:
-    """One picture, upright, brought to `pixels` by `pixels`: uint8 [3, pixels, pixels].
+def read_picture(path: str | Path, pixels: int | None = None) -> np.ndarray:
+    """One picture, upright, brought to `pixels` by `pixels` unless None: uint8 [3, height, width].
 
     Raises `DataError` naming the file where Pillow cannot decode it.
     """
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
-            resized = upright.resize((pixels, pixels), Image.Resampling.BILINEAR)
+            resized = upright.resize((pixels, pixels), Image.Resampling.BILINEAR) if pixels else upright
     # Pillow's decoders raise SyntaxError for broken PNG files.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
@@ -81,6 +81,27 @@ def read_picture(path: str | Path, pixels: int) -> np.ndarray:
             fix="Copy it again, or remove it",
         ) from error  # fmt: skip
     return np.asarray(resized).transpose(2, 0, 1)
+
+
+def pictures_at(place: Path) -> list[tuple[Path, str]]:
+    """A picture, or all of a folder, sorted, each with its checksum; raises `DataError` where there is none."""
+    try:
+        found = sorted(place.iterdir()) if place.is_dir() else [place]
+        found = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
+        pictures = [(path, file_checksum(path)) for path in found]
+    except OSError as error:
+        raise DataError(
+            "the face cannot be read", file=place, expected="a readable picture or folder",
+            found=error.strerror, fix="Copy it again, or change its permissions",
+        ) from error  # fmt: skip
+    if not pictures:
+        kind = "a folder without pictures" if place.is_dir() else "no such picture"
+        raise DataError(
+            "no picture of a face", file=place, expected=f"{', '.join(EXTENSIONS)} or a folder of them",
+            found="another kind of file" if place.is_file() else kind,
+            fix="Correct the column 'face', or leave it empty where there is no face",
+        )  # fmt: skip
+    return pictures
 
 
 def _read_or_error(path: str | Path, pixels: int) -> np.ndarray | DataError:
@@ -107,24 +128,3 @@ def _refuse_two_speakers(manifest: Manifest, place: Path, utterances: Sequence[U
             expected=f"speaker '{first.spk_id}' only, as in row {first.row}", found=f"speaker '{other.spk_id}'",
             fix="Give each speaker pictures of their own",
         )  # fmt: skip
-
-
-def _pictures(place: Path) -> list[tuple[Path, str]]:
-    """A picture, or all of a folder, sorted, each with its checksum; raises `DataError` where there is none."""
-    try:
-        found = sorted(place.iterdir()) if place.is_dir() else [place]
-        found = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
-        pictures = [(path, file_checksum(path)) for path in found]
-    except OSError as error:
-        raise DataError(
-            "the face cannot be read", file=place, expected="a readable picture or folder",
-            found=error.strerror, fix="Copy it again, or change its permissions",
-        ) from error  # fmt: skip
-    if not pictures:
-        kind = "a folder without pictures" if place.is_dir() else "no such picture"
-        raise DataError(
-            "no picture of a face", file=place, expected=f"{', '.join(EXTENSIONS)} or a folder of them",
-            found="another kind of file" if place.is_file() else kind,
-            fix="Correct the column 'face', or leave it empty where there is no face",
-        )  # fmt: skip
-    return pictures

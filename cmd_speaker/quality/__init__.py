@@ -1,0 +1,1 @@
+"""How good an input is, measured from the input as it is: speech, pictures and texts; and how to spoil one."""
