@@ -19,17 +19,17 @@ def study(
     jobs: Annotated[int, typer.Option(help="Runs at once.", min=1)] = 1,
 ) -> None:
     """Train what a study asks for, each run once, and tell what helped; --key value sets a recipe key for all."""
-    from cmd_speaker.study.reader import load_study
-    from cmd_speaker.study.report import write_results
-    from cmd_speaker.study.study import failures_error, run_study
+    import sys
 
-    if any(argument in ("--seed", "--test", "--output_folder") for argument in context.args):
+    from cmd_speaker.study.reader import load_study
+    from cmd_speaker.study.study import conduct, failures_error
+    from cmd_speaker.study.verdict import verdicts
+
+    if set(context.args) & {"--seed", "--test", "--output_folder"}:
         raise UsageError("--seed, --test and --output_folder are set by the study itself")
-    opened = load_study(file, context.args)
-    folder = out or Path("results") / "studies" / file.stem
-    outcome = run_study(opened, folder, jobs)
-    print(write_results(outcome, folder))
-    if outcome.failures:
-        raise failures_error(
-            outcome.failures, len(outcome.failures) + len(outcome.screened) + len(outcome.final)
-        )
+    conducted = conduct(load_study(file, context.args), out or Path("results") / "studies" / file.stem, jobs)
+    print("\n".join(verdicts(conducted.findings.compared)))
+    for path in conducted.written:
+        print(path, file=sys.stderr)
+    if failures := conducted.findings.outcome.failures:
+        raise failures_error(failures, len(failures) + len(conducted.findings.results))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from cmd_speaker.report.content import Content
+from cmd_speaker.report.content import Content, Section
 from cmd_speaker.report.markup import escaped
 from cmd_speaker.report.tables import Table
 

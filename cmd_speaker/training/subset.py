@@ -33,9 +33,15 @@ def training_subset(manifest: Path, out: Path, *, speakers: int = 0, utterances_
             found=speakers, fix="Choose a smaller training_speakers",
         )  # fmt: skip
     taken = sorted(by_speaker, key=_place)[: speakers or None]
-    kept = {name for who in taken for name in sorted(by_speaker[who], key=_place)[: utterances_per_speaker or None]}
+    kept = {
+        name
+        for who in taken
+        for name in sorted(by_speaker[who], key=_place)[: utterances_per_speaker or None]
+    }
     with write_atomically(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *(row for row in rows if row[identifier] in kept)])
+        csv.writer(file, lineterminator="\n").writerows(
+            [header, *(row for row in rows if row[identifier] in kept)]
+        )
     return out
 
 

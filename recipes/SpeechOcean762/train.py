@@ -19,7 +19,6 @@ from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
 from data_prep.speechocean762 import prepare
 
-
 OWN_KEYS = {"data_folder", "validation_speakers", "training_speakers", "utterances_per_speaker", "test"}
 
 
