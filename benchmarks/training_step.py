@@ -71,7 +71,7 @@ def prepare(folder: Path, options: argparse.Namespace, taught: bool) -> SpeakerB
     targets = TeacherTargets(
         torch.randn(SPEAKERS, 192, generator=generator), torch.arange(SPEAKERS) % 37,
         torch.randn(37, 192, generator=generator), torch.rand(SPEAKERS, generator=generator),
-        torch.arange(SPEAKERS),
+        torch.arange(SPEAKERS), torch.zeros(SPEAKERS), torch.arange(SPEAKERS),
     )  # fmt: skip
     teachers = [PreparedTeacher("text", targets, rows, {})] if taught else []
     brain, loader = build_brain(recipe, manifest, None, teachers)

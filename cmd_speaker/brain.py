@@ -15,8 +15,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from cmd_speaker.encoder import SpeakerEncoder, features_of
 from cmd_speaker.errors import DataError
+from cmd_speaker.losses import StudentBatch
+from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training.data import Batch
+from cmd_speaker.training.schedule import Piecewise
 from cmd_speaker.training.state import EpochAverages, RandomStates
 from cmd_speaker.training.validation import Validation
 
@@ -37,6 +40,8 @@ class SpeakerBrain(sb.Brain):
         self.validation = validation
         self.averages, self.random_states = EpochAverages(), RandomStates()
         self.total_steps = 0
+        margin = getattr(self.hparams, "identity_margin", None)
+        self.identity_margin = None if margin is None else Piecewise.of(margin)
         self.tensorboard: SummaryWriter | None = None
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("averages", self.averages)
@@ -47,6 +52,17 @@ class SpeakerBrain(sb.Brain):
         """The student as it is used at test time."""
         student = self.modules.student
         return SpeakerEncoder(self.modules.front_end, getattr(student, "module", student))
+
+    @property
+    def classifier(self) -> AamSoftmax:
+        """The classifier of the identity loss."""
+        identity = self.modules.identity
+        return getattr(identity, "module", identity)
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.optimizer_step / self.total_steps
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[Tensor, Tensor]:
         """Batch -> (embeddings [n, D], index [n] into the batch); augmentation may repeat samples."""
@@ -70,10 +86,17 @@ class SpeakerBrain(sb.Brain):
             embeddings = embeddings.float()
             loss = self.modules.identity(embeddings, labels).mean()
             log = {"identity": loss.detach()}
+            student = StudentBatch(
+                embeddings, labels, self.classifier.weight, self.classifier.scale,
+                quality={"norm": embeddings.detach().norm(dim=1)},
+            )  # fmt: skip
             for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
-                distillation, figures = self.modules.distillation[name](embeddings, targets.batch(column))
+                term_sum = self.modules.distillation[name]
+                distillation, figures = term_sum(student, targets.batch(column), self.progress)
                 loss = loss + distillation
                 log |= {f"{name}.{figure}": value for figure, value in figures.items()}
+            if self.identity_margin is not None and not self.identity_margin.constant:
+                log["identity_margin"] = torch.tensor(self.classifier.margin)
         self.averages.add(log)
         return loss
 
@@ -94,6 +117,8 @@ class SpeakerBrain(sb.Brain):
         rate = self.hparams.lr_schedule(self.optimizer_step, self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        if self.identity_margin is not None:
+            self.classifier.margin = self.identity_margin(self.progress)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
         # A checkpoint holds no gradients: between two steps of the optimiser they would be lost.

@@ -25,12 +25,9 @@ FACE_TEACHER = """
         seed: !ref <seed>
 """
 FACE_TERMS = """
-    face: !new:cmd_speaker.training.objective.Distillation
+    face: !apply:cmd_speaker.training.objective.distillation
         terms:
-            feature: !new:cmd_speaker.training.objective.Term
-                weight: !ref <face_weight>
-                loss: !name:cmd_speaker.losses.feature.feature_loss
-                    margin: 0.8
+            feature: {weight: !ref <face_weight>, margin: 0.8}
         quality: !new:cmd_speaker.training.objective.QualityWeights
             enabled: !ref <quality_weights>
 """

@@ -6,7 +6,9 @@ those with one and the same set of inputs, which no teacher can tell apart, are 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_atomically
 from cmd_speaker.losses import TeacherBatch
 from cmd_speaker.losses.aam import AamSoftmax
+from cmd_speaker.teachers.auto_margin import auto_margin
 from cmd_speaker.teachers.bank import Bank
 
 
@@ -51,7 +54,9 @@ class TeacherTargets:
     """All that stage 2 needs of the teacher: one row per row of the bank, nothing to compute per step.
 
     `embedding` [rows, D_S] is t; `label` [rows] the teacher's class; `classifier` [classes, D_S] its frozen
-    class vectors; `norm` [rows] the norm of x; `identity` [rows], from 0 on, whose utterances take the row.
+    class vectors; `norm` [rows] the norm of x; `identity` [rows], from 0 on, whose utterances take the row;
+    `auto_margin` [rows] as in `TeacherBatch`; `identity_of` [student classes] the identity of each speaker, -1
+    where the bank has none.
     """
 
     embedding: Tensor
@@ -59,12 +64,24 @@ class TeacherTargets:
     classifier: Tensor
     norm: Tensor
     identity: Tensor
+    auto_margin: Tensor
+    identity_of: Tensor
+
+    @cached_property
+    def class_map(self) -> Tensor:
+        """Teacher class of each student class, int64 [student classes], -1 where the bank has nobody."""
+        label_of = self.label.new_empty(int(self.identity.max()) + 1)
+        label_of[self.identity] = self.label
+        return torch.where(self.identity_of < 0, -1, label_of[self.identity_of])
 
     def batch(self, rows: Tensor) -> TeacherBatch:
         """The targets of bank rows [batch]; -1 stands for a sample without teacher input."""
         matched = rows >= 0
         rows = rows.clamp_min(0)
-        return TeacherBatch(self.embedding[rows], self.label[rows], self.classifier, self.norm[rows], matched)
+        return TeacherBatch(
+            self.embedding[rows], self.label[rows], self.classifier, self.class_map, self.auto_margin[rows],
+            {"norm": self.norm[rows]}, matched, self.embedding, self.label,
+        )  # fmt: skip
 
     def to(self, device: torch.device | str) -> TeacherTargets:
         return TeacherTargets(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
@@ -92,9 +109,8 @@ class TeacherTargets:
         chosen = np.empty_like(identity)
         for rows, other in zip(rows_of, source, strict=True):
             chosen[rows] = np.resize(rows_of[other], len(rows))
-        return replace(
-            self, embedding=self.embedding[chosen], label=self.label[chosen], norm=self.norm[chosen]
-        )
+        given = ("embedding", "label", "norm", "auto_margin")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in given})
 
     def save(self, path: str | Path) -> None:
         with write_atomically(path) as temporary:
@@ -132,11 +148,17 @@ class Stage1Report:
 
 
 def fit_head(
-    bank: Bank, student_size: int, *, steps: int = 300, learning_rate: float = 3e-3, seed: int = 0
+    bank: Bank,
+    student_size: int,
+    speakers: Sequence[str],
+    *,
+    steps: int = 300,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
     """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
-    The global random state is left as it was.
+    `speakers` are the student's classes, in their order. The global random state is left as it was.
     """
     identities, classes = _identities_and_classes(bank)
     identity = torch.tensor([identities[row.identity] for row in bank.rows])
@@ -161,7 +183,9 @@ def fit_head(
         weight = classifier.weight.detach().clone()
         logits = nn.functional.normalize(t) @ nn.functional.normalize(weight).T
         accuracy = float((logits.argmax(1) == labels).float().mean())
-    targets = TeacherTargets(t, labels, weight, x.norm(dim=1), identity)
+    identity_of = torch.tensor([identities.get(speaker, -1) for speaker in speakers])
+    margin = auto_margin(t, labels, identity)
+    targets = TeacherTargets(t, labels, weight, x.norm(dim=1), identity, margin, identity_of)
     return head, targets, Stage1Report(len(identities), n_classes, bank.distinct_inputs, accuracy)
 
 

@@ -92,7 +92,7 @@ def prepare_teacher(
         report_path.unlink(missing_ok=True)
         modality.fit(teacher, inputs, train)
         bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True")
-        head, targets, stage1 = fit_head(bank, student_size, seed=seed)
+        head, targets, stage1 = fit_head(bank, student_size, list(train.label_map()), seed=seed)
         targets.save(targets_path)
         report = {
             "modality": teacher.modality,

@@ -1,4 +1,4 @@
-"""Waveform augmentation through SpeechBrain's augmenter: speed, noise, reverberation.
+"""Augmentation through SpeechBrain's augmenter: speed, noise, reverberation, and SpecAugment on features.
 
 SpeechBrain's `AddNoise` and `AddReverb` step through their files with iterators whose place no checkpoint
 holds. The two classes here draw each file from torch's random state instead, so that a resumed run
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from speechbrain.augment.augmenter import Augmenter
+from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
@@ -49,6 +50,24 @@ def waveform_augmenter(
     return Augmenter(
         min_augmentations=0, max_augmentations=len(parts), shuffle_augmentations=True,
         augment_prob=probability, augmentations=parts,
+    )  # fmt: skip
+
+
+def spec_augment(enabled: bool = True) -> Augmenter:
+    """Light SpecAugment (Park et al. 2019) on features [batch, frames, bins]: a step applies none, one or both.
+
+    One or two stretches of up to 10 frames, and one or two of up to 8 bins, are set to zero. Where it is not
+    `enabled` it changes nothing but still draws its numbers, so that the rest of the run draws the same.
+    """
+
+    def drop(longest: int, dim: int) -> SpectrogramDrop:
+        return SpectrogramDrop(
+            drop_length_low=1, drop_length_high=longest, drop_count_low=1, drop_count_high=2, dim=dim
+        )
+
+    return Augmenter(
+        min_augmentations=0, max_augmentations=2, enable_augmentations=[enabled, enabled],
+        augmentations=[drop(10, dim=1), drop(8, dim=2)],
     )  # fmt: skip
 
 

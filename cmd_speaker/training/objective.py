@@ -2,7 +2,7 @@
 
 `L = mean_i l_id,i + sum_k lambda_k * (sum_i w_i l_k,i) / batch`, k over the terms of every teacher. The
 quality weight w, each teacher's own, multiplies the distillation terms only; a sample without teacher input
-has w = 0 and still counts for the identity loss.
+has w = 0 and still counts for the identity loss. Every lambda and margin may change with the step.
 """
 
 from __future__ import annotations
@@ -12,27 +12,80 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from cmd_speaker.losses import TeacherBatch
+from cmd_speaker.losses import StudentBatch, TeacherBatch
 from cmd_speaker.losses.quality import NormQuality, quality_weights
+from cmd_speaker.losses.registry import AUTO_MARGIN, LOSSES
+from cmd_speaker.training.options import suggest
+from cmd_speaker.training.schedule import Piecewise
+
+NUMBER_OR_POINTS = float | list[list[float]]
+"""What `Piecewise.of` takes."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One distillation term: `weight` is its lambda, at least 0; `loss(student, teacher)` gives [batch]."""
+    """One distillation term: `weight` is its lambda, `loss(student, teacher, margin=...)` gives [batch]."""
 
-    weight: float
-    loss: Callable[[Tensor, TeacherBatch], Tensor]
+    weight: Piecewise
+    margin: Piecewise | Literal["auto"]
+    loss: Callable[..., Tensor]
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"expected a term's weight of at least 0, found {self.weight}")
-        # `!name:` in a recipe only notes arguments: a misspelled one must not wait for the first step.
-        if isinstance(self.loss, functools.partial):
-            inspect.signature(self.loss.func).bind_partial(None, None, **self.loss.keywords)
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        weight: NUMBER_OR_POINTS = 0.0,
+        margin: NUMBER_OR_POINTS | Literal["auto"] = 0.0,
+        **arguments: Any,
+    ) -> Term:
+        """The term that a recipe describes; `arguments` are the loss's own.
+
+        Raises `TypeError` for a name or an argument that does not exist and `ValueError` for a bad value, which
+        must not wait for the first step.
+        """
+        if name not in LOSSES:
+            raise TypeError(f"no distillation loss '{name}'{suggest(name, LOSSES)}")
+        auto: Literal["auto"] = "auto"
+        try:
+            _check_arguments(LOSSES[name], arguments)
+            found = name in AUTO_MARGIN and margin == auto
+            return cls(
+                Piecewise.of(weight),
+                auto if found else Piecewise.of(margin),
+                functools.partial(LOSSES[name], **arguments),
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"term '{name}': {error}") from error
+
+    def now(self, progress: float) -> tuple[float, float | Literal["auto"]]:
+        """Weight and margin when the share `progress` of the training is done."""
+        margin = self.margin(progress) if isinstance(self.margin, Piecewise) else self.margin
+        return self.weight(progress), margin
+
+
+def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
+    """A loss's own arguments are words from a list, switches, or numbers above 0."""
+    hints = get_type_hints(loss)
+    own = [
+        name for name in inspect.signature(loss).parameters if name not in ("student", "teacher", "margin")
+    ]
+    for name, value in arguments.items():
+        if name not in own:
+            raise TypeError(f"no argument '{name}'{suggest(name, ['weight', 'margin', *own])}")
+        if words := get_args(hints[name]):
+            expected, right = f"one of {', '.join(words)}", value in words
+        elif hints[name] is bool:
+            expected, right = "True or False", isinstance(value, bool)
+        else:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            expected, right = "a number above 0", number and 0 < value < math.inf
+        if not right:
+            raise ValueError(f"{name}: expected {expected}, found {value!r}")
 
 
 class QualityWeights(nn.Module):
@@ -46,40 +99,89 @@ class QualityWeights(nn.Module):
         self.enabled, self.slope, self.offset = enabled, slope, offset
         self.teacher, self.student = NormQuality(), NormQuality()
 
-    def forward(self, student: Tensor, teacher: TeacherBatch) -> Tensor:
-        """Student embeddings [batch, D] -> weights [batch]."""
-        matched = teacher.matched.to(student.dtype)
+    def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
+        """Weights [batch], without gradient."""
+        matched = teacher.matched.to(student.embedding.dtype)
         if not self.enabled:
             return matched
-        quality = torch.zeros_like(teacher.norm, dtype=torch.float32)
-        quality[teacher.matched] = self.teacher(teacher.norm[teacher.matched])
-        weights = quality_weights(quality, self.student(student.norm(dim=1)), self.slope, self.offset)
-        return matched * weights
+        quality = torch.zeros_like(teacher.quality["norm"], dtype=torch.float32)
+        quality[teacher.matched] = self.teacher(teacher.quality["norm"][teacher.matched])
+        of_speech = self.student(student.quality["norm"])
+        return matched * quality_weights(quality, of_speech, self.slope, self.offset)
 
 
 class Distillation(nn.Module):
     """What one teacher asks of the student: the sum of named terms under one weight per sample.
 
-    `terms` maps a name to a `Term`; a term of weight 0 is left out. `quality` gives the weights.
+    `weight` is a factor of all terms. A term that never weighs anything is left out. `quality` gives the weights
+    of the samples.
     """
 
-    def __init__(self, terms: Mapping[str, Term], quality: QualityWeights) -> None:
+    def __init__(
+        self, terms: Mapping[str, Term], quality: QualityWeights, weight: NUMBER_OR_POINTS = 1.0
+    ) -> None:
         super().__init__()
-        self.terms = {name: term for name, term in terms.items() if term.weight}
-        self.quality = quality
+        self.weight, self.quality = Piecewise.of(weight), quality
+        self.terms = {name: term for name, term in terms.items() if term.weight.peak and self.weight.peak}
 
-    def forward(self, student: Tensor, teacher: TeacherBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Embeddings [batch, D] -> (sum of the terms, what to log: term values, mean weight, share active).
+    def forward(
+        self, student: StudentBatch, teacher: TeacherBatch, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the terms, and what to log, when the share `progress` of the training is done.
 
-        `NAME_active` is the share of the matched samples on which a term is not zero: for a soft feature
-        loss, the share outside the margin.
+        Logged are each term's value, its share active, the mean weight of the samples, and the weight and margin
+        of a term where they change. `NAME_active` is the share of the matched samples on which a term is not
+        zero: for a soft loss, the share outside the margin.
         """
+        teacher = _as_target(teacher)
         weights = self.quality(student, teacher)
-        total, log = student.new_zeros(()), {"weight": weights.mean().detach()}
+        total, log = student.embedding.new_zeros(()), {"weight": weights.mean().detach()}
         for name, term in self.terms.items():
-            values = term.loss(student, teacher)
+            factor, margin = term.now(progress)
+            factor *= self.weight(progress)
+            values = term.loss(student, teacher, margin=margin)
             reduced = (weights * values).sum() / len(values)
-            total = total + term.weight * reduced
+            total = total + factor * reduced
             log[name] = reduced.detach()
-            log[f"{name}_active"] = (values.detach()[teacher.matched] > 0).float().mean().nan_to_num()
+            log[f"{name}_active"] = _mean(values.detach()[teacher.matched] > 0)
+            if not (term.weight.constant and self.weight.constant):
+                log[f"{name}_weight"] = torch.tensor(factor)
+            if not isinstance(margin, float):
+                log[f"{name}_margin"] = _mean(teacher.auto_margin[teacher.matched])
+            elif isinstance(term.margin, Piecewise) and not term.margin.constant:
+                log[f"{name}_margin"] = torch.tensor(margin)
         return total, log
+
+
+def distillation(
+    terms: Mapping[str, Mapping[str, Any]],
+    quality: QualityWeights,
+    weight: NUMBER_OR_POINTS = 1.0,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Distillation:
+    """A recipe's plain `terms`, {LOSS: {weight, margin, the loss's own arguments}}, as a `Distillation`.
+
+    `weight` is a factor of all of them, 0: without this teacher. `changes`, of the same form, holds what this
+    teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
+    """
+    changes = changes or {}
+    merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
+    return Distillation({name: Term.of(name, **each) for name, each in merged.items()}, quality, weight)
+
+
+def _as_target(teacher: TeacherBatch) -> TeacherBatch:
+    """Without gradient, and zeros for unmatched samples: an infinite value would survive a weight of 0."""
+    none = ~teacher.matched
+    return teacher._replace(
+        embedding=teacher.embedding.detach().masked_fill(none[:, None], 0),
+        label=teacher.label.masked_fill(none, 0),
+        classifier=teacher.classifier.detach(),
+        auto_margin=teacher.auto_margin.detach().masked_fill(none, 0),
+        quality={name: values.detach().masked_fill(none, 0) for name, values in teacher.quality.items()},
+        bank_embedding=teacher.bank_embedding.detach(),
+    )
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean, 0 of nothing."""
+    return values.float().mean().nan_to_num()

@@ -85,6 +85,16 @@ def scalar(text: str) -> Any:
     return text
 
 
+def plain_value(node: yaml.Node) -> Any:
+    """The list, mapping or scalar that a node is; what is quoted stays text."""
+    if isinstance(node, yaml.SequenceNode):
+        return [plain_value(each) for each in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {plain_value(key): plain_value(each) for key, each in node.value}
+    assert isinstance(node, yaml.ScalarNode)
+    return node.value if node.style else scalar(node.value)
+
+
 def suggest(name: str, known: Collection[str]) -> str:
     """`; did you mean ...?`, or nothing where nothing is close."""
     close = difflib.get_close_matches(name, list(known), 1)
@@ -130,11 +140,15 @@ def value_of(name: str, text: str | None, default: yaml.Node) -> Any:
     value = scalar(text)
     if text and text[0] in "[{":
         try:
-            value = yaml.safe_load(text)
+            node = yaml.compose(text)
         except yaml.YAMLError as error:
             raise UsageError(f"--{name}: '{text}' is not readable as YAML") from error
+        assert node is not None  # the text has at least a bracket
+        value = plain_value(node)
     kind = default.tag.rpartition(":")[2]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    # A number's place may hold a schedule too, or the word for a number that is found out.
+    number = isinstance(value, int | float | list) and not isinstance(value, bool)
+    number = number or value == "auto"
     if (kind == "bool" and not isinstance(value, bool)) or (kind in ("int", "float") and not number):
         expected = {"bool": "True or False"}.get(kind, "a number")
         raise UsageError(f"--{name}: expected {expected}, found '{text}'")

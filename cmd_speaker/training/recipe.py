@@ -28,8 +28,9 @@ from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
 from cmd_speaker.teachers.stage1 import MODALITIES
 from cmd_speaker.training.objective import Distillation
-from cmd_speaker.training.options import RUN_OPTIONS, read_options, scalar, suggest, top_level
+from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
 from cmd_speaker.training.run import Run, open_run
+from cmd_speaker.training.schedule import SCHEDULE, is_schedule
 
 REQUIRED_KEYS = {
     "seed", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end", "student",
@@ -37,7 +38,9 @@ REQUIRED_KEYS = {
 }  # fmt: skip
 SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
-OPTIONAL_KEYS = {"cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment"}
+OPTIONAL_KEYS = {
+    "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
+}  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
 LEAST: dict[str, tuple[Any, float]] = {
@@ -45,11 +48,13 @@ LEAST: dict[str, tuple[Any, float]] = {
     "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0), "validation_speakers": (int, 0),
     "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 4),
     "corpus_seed": (int, 0),
-    "text_teacher": ((int, float), 0), "face_teacher": ((int, float), 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
-    "margin": ((int, float), 0), "feature_weight": ((int, float), 0), "classifier_weight": ((int, float), 0),
 }  # fmt: skip
 """Kind and least value of the numbers that recipes have, where they have them."""
+SCHEDULES = {
+    "identity_margin", "margin", "feature_weight", "classifier_weight", "text_teacher", "face_teacher",
+}  # fmt: skip
+"""Numbers that may also change with the step, where recipes have them."""
 OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "front_end": (lambda value: type(value) in FRONT_ENDS.values(), "one of cmd_speaker.features.FRONT_ENDS"),
     "student": (lambda value: type(value) in STUDENTS.values(), "one of cmd_speaker.students.STUDENTS"),
@@ -151,16 +156,24 @@ def _check_keys(path: Path, own_keys: set[str]) -> None:
 def _check_values(path: Path, resolved: str) -> None:
     """Numbers within their bounds, before anything is built from them."""
     nodes = top_level(path, resolved)
-    for key in sorted(LEAST.keys() & nodes.keys()):
-        value = scalar(nodes[key][1].value)
-        kind, least = LEAST[key]
-        number = isinstance(value, kind) and not isinstance(value, bool)
-        if not number or not least <= value < float("inf"):
+    for key in sorted((LEAST.keys() | SCHEDULES) & nodes.keys()):
+        value = plain_value(nodes[key][1])
+        if expected := _expected(key, value):
             raise DataError(
                 f"bad value of '{key}'", file=path, row=top_level(path)[key][0],
-                expected=f"{'a whole number' if kind is int else 'a number'}, at least {least}", found=repr(value),
-                fix=f"Correct it there or give --{key}",
+                expected=expected, found=repr(value), fix=f"Correct it there or give --{key}",
             )  # fmt: skip
+
+
+def _expected(key: str, value: Any) -> str:
+    """What the value should be in words; empty where it is that."""
+    if key in SCHEDULES:
+        return "" if is_schedule(value) or (key, value) == ("margin", "auto") else SCHEDULE
+    kind, least = LEAST[key]
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    if number and least <= value < float("inf"):
+        return ""
+    return f"{'a whole number' if kind is int else 'a number'}, at least {least}"
 
 
 def _check_objects(hparams: dict[str, Any]) -> None:

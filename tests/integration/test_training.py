@@ -18,6 +18,7 @@ from cmd_speaker.model import SpeakerModel
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.fit import build_brain
+from cmd_speaker.training.log import last_epoch
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from data_prep.speechocean762 import prepare
@@ -25,6 +26,9 @@ from tests.training import OWN_KEYS, arguments, text_and_face, weights
 
 EVERYTHING_ON = {
     "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
+    "feature_weight": [[0, 0], [0.5, 2]], "margin": [[0, 1.2], [1, 0.4]], "identity_margin": [[0, 0], [1, 0.3]],
+    "terms": "{angle: {weight: 1, margin: 0.1}, pair_distance: {weight: 1}, response: {weight: 0.1}, "
+    "prototype: {weight: 0.1}, contrast: {weight: 0.01}}",
 }  # fmt: skip
 
 
@@ -95,7 +99,7 @@ def test_results_are_those_of_the_saved_model(trained, tiny_speechocean):
 
 @pytest.mark.parametrize("step", [2, 5])
 def test_a_broken_run_resumes_to_the_same_bits(train_under_both, tmp_path, monkeypatch, step):
-    """Broken off in the middle of an epoch, with two teachers, every augmentation and quality weights on."""
+    """Broken off within an epoch, with two teachers, all terms, schedules, augmentations and quality weights."""
     options = {**EVERYTHING_ON, "ckpt_interval_minutes": 0, "ckpt_interval_steps": 1, "num_workers": 0}
     unbroken = train_under_both(tmp_path / "unbroken", **options)
     with broken_after(step, monkeypatch):
@@ -105,6 +109,25 @@ def test_a_broken_run_resumes_to_the_same_bits(train_under_both, tmp_path, monke
     assert weights(resumed) == weights(unbroken)
     assert (resumed / "train_log.txt").read_text() == (unbroken / "train_log.txt").read_text()
     assert (resumed / "scores.txt").read_text() == (unbroken / "scores.txt").read_text()
+
+
+def test_schedules_of_a_run_are_logged(train, tmp_path):
+    """Four steps an epoch, two epochs: the second's share done is 4/8 to 7/8, on average 11/16 (5.5/8)."""
+    folder = train(
+        tmp_path / "run", feature_weight=[[0, 0], [1, 2]], margin="auto", identity_margin=[[0, 0.1], [1, 0.5]]
+    )
+    figures = last_epoch(folder)
+    assert figures["train text.feature_weight"] == pytest.approx(2 * 11 / 16, rel=0.01)
+    assert figures["train identity_margin"] == pytest.approx(0.1 + 0.4 * 11 / 16, rel=0.01)
+    # Four texts that differ, one a speaker: the auto margin is 0.
+    assert figures["train text.feature_margin"] == 0
+    constant = last_epoch(train(tmp_path / "constant", number_of_epochs=1))
+    assert not {name for name in constant if name.endswith(("_margin", "_weight"))}
+
+
+def test_a_constant_schedule_is_the_number(train, trained, tmp_path):
+    folder = train(tmp_path / "run", margin=[[0.3, 1.2], [0.6, 1.2]], identity_margin=[[0, 0.2]])
+    assert weights(folder) == weights(trained)
 
 
 def test_a_half_written_checkpoint_is_not_loaded(train, tmp_path):
@@ -142,8 +165,9 @@ def test_speechbrain_front_end(train, tmp_path):
 
 def random_targets():
     """Four rows of four identities in a space of 12."""
+    each = torch.arange(4)
     return TeacherTargets(
-        torch.randn(4, 12), torch.arange(4), torch.randn(4, 12), torch.rand(4), torch.arange(4)
+        torch.randn(4, 12), each, torch.randn(4, 12), torch.rand(4), each, torch.zeros(4), each
     )
 
 

@@ -7,11 +7,12 @@ import pytest
 import soundfile
 import torch
 from speechbrain.augment.augmenter import Augmenter
+from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import SpeedPerturb
 
 from cmd_speaker.brain import augment
 from cmd_speaker.errors import DataError
-from cmd_speaker.training.augmentation import RandomNoise, RandomReverb, waveform_augmenter
+from cmd_speaker.training.augmentation import RandomNoise, RandomReverb, spec_augment, waveform_augmenter
 
 SPEECH = 0.1 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(0))
 LENGTHS = torch.ones(4)
@@ -99,3 +100,29 @@ def test_without_augmenter_nothing_changes():
     out, index = augment(None, SPEECH, torch.arange(4))
     assert out is SPEECH
     assert index.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_spec_augment_draws_and_drops_as_speechbrains_parts_do(enabled):
+    """The block that a YAML would hold; the same draws also where it is switched off."""
+    stretch = {"drop_length_low": 1, "drop_count_low": 1, "drop_count_high": 2}
+    parts = Augmenter(
+        min_augmentations=0, max_augmentations=2, enable_augmentations=[enabled, enabled],
+        augmentations=[
+            SpectrogramDrop(drop_length_high=10, dim=1, **stretch),
+            SpectrogramDrop(drop_length_high=8, dim=2, **stretch),
+        ],
+    )  # fmt: skip
+    features = torch.rand(4, 60, 40, generator=torch.Generator().manual_seed(0)) + 1
+
+    def run(augmenter):
+        random.seed(5)
+        torch.manual_seed(5)
+        out = [augmenter(features, LENGTHS)[0] for _ in range(8)]
+        return torch.stack([*out]), torch.rand(3), random.random()
+
+    (out, *drawn), (expected, *expected_draws) = run(spec_augment(enabled)), run(parts)
+    assert torch.equal(out, expected)
+    assert torch.equal(drawn[0], expected_draws[0])
+    assert drawn[1] == expected_draws[1]
+    assert bool((out == 0).any()) == enabled

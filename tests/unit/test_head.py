@@ -26,6 +26,8 @@ def targets_of(identity, label):
         torch.zeros(int(max(label)) + 1, 1),
         rows.float(),
         torch.as_tensor(identity),
+        rows.float(),
+        torch.unique(torch.as_tensor(identity)),
     )
 
 
@@ -33,7 +35,7 @@ def test_classes_of_texts_are_the_different_ones(tmp_path):
     teacher = small()
     teacher.fit(list(TEXTS.values()))
     bank = embed_inputs(text_inputs(write_texts(tmp_path / "train.csv", TEXTS)), teacher)
-    head, targets, report = fit_head(bank, 12)
+    head, targets, report = fit_head(bank, 12, sorted(TEXTS))
     assert (report.identities, report.classes, report.inputs, report.ceiling) == (4, 3, 3, 0.75)
     assert report.accuracy == 1.0
     # The order of the classes decides the head's bits: that of the inputs' checksums.
@@ -49,19 +51,40 @@ def test_classes_of_texts_are_the_different_ones(tmp_path):
 
 def test_identities_with_the_same_set_of_inputs_are_one_class():
     inputs = [("d", "q"), ("d", "p"), ("a", "p"), ("a", "q"), ("b", "p"), ("c", "r"), ("c", "s")]
-    _, targets, report = fit_head(bank_of(inputs), 8, steps=5)
+    _, targets, report = fit_head(bank_of(inputs), 8, "abcde", steps=5)
     assert (report.identities, report.classes, report.inputs) == (4, 3, 4)
     assert targets.identity.tolist() == [3, 3, 0, 0, 1, 2, 2]
     # In sorted order: {p}, {p, q}, {r, s}.
     assert targets.label.tolist() == [1, 1, 1, 1, 0, 2, 2]
 
 
+def test_the_teachers_class_of_each_student_class():
+    """Speakers in the student's order; `z` is not in the bank. The control maps each to its giver's class."""
+    inputs = [("d", "q"), ("a", "p"), ("b", "q"), ("c", "r")]
+    _, targets, _ = fit_head(bank_of(inputs), 8, ["a", "b", "z", "d", "c"], steps=5)
+    assert targets.class_map.tolist() == [0, 1, -1, 1, 2]
+    permuted = targets.permuted(3)
+    batch = permuted.batch(torch.tensor([2]))  # the row of speaker b, student class 1
+    assert batch.class_map[1] == batch.label[0] != 1
+    assert batch.class_map[2] == -1
+
+
+def test_the_auto_margin_leaves_room_for_speakers_of_one_class():
+    """Two speakers with one text: room for two; the third has a text of its own."""
+    _, targets, _ = fit_head(bank_of([("a", "p"), ("b", "p"), ("c", "q")]), 8, "abc", steps=5)
+    room = (2 - 2 * (0.1 + 0.9 / 2) ** 0.5) ** 0.5
+    assert targets.auto_margin.tolist() == pytest.approx([room, room, 0], abs=1e-6)
+    assert targets.batch(torch.tensor([2, 0])).auto_margin.tolist() == pytest.approx([0, room], abs=1e-6)
+
+
 def test_fitting_leaves_the_random_state():
     state = torch.get_rng_state()
-    first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1]
+    first = fit_head(bank_of([("a", "p"), ("b", "q")]), 8, "ab", steps=5)[1]
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(1)
-    assert torch.equal(first.embedding, fit_head(bank_of([("a", "p"), ("b", "q")]), 8, steps=5)[1].embedding)
+    assert torch.equal(
+        first.embedding, fit_head(bank_of([("a", "p"), ("b", "q")]), 8, "ab", steps=5)[1].embedding
+    )
 
 
 def test_head_is_a_residual_bottleneck():

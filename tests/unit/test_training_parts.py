@@ -12,7 +12,7 @@ import torch
 from cmd_speaker.errors import DataErrors
 from cmd_speaker.manifest import load_manifest, write_manifest
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
-from cmd_speaker.training.schedule import OneCycle
+from cmd_speaker.training.schedule import OneCycle, Piecewise
 from cmd_speaker.training.state import EpochAverages, RandomStates
 
 
@@ -27,6 +27,26 @@ def test_one_cycle_equals_torchs():
         optimizer.step()
         if step < 49:
             reference.step()
+
+
+def test_a_schedule_is_linear_between_its_points_and_constant_outside():
+    schedule = Piecewise.of([[0.2, 1], [0.4, 3], [0.8, 0]])
+    for progress, value in ((0, 1), (0.2, 1), (0.3, 2), (0.4, 3), (0.5, 2.25), (0.8, 0), (0.99, 0)):
+        assert schedule(progress) == pytest.approx(value, abs=1e-12)
+    assert schedule.peak == 3
+    assert not schedule.constant
+    number = Piecewise.of(2)
+    assert (number(0), number(0.7), number.peak, number.constant) == (2, 2, 2, True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["auto", None, True, -1, float("nan"), float("inf"), [], [1, 2], [[0, 1, 2]], [[0, "1"]], [[-0.1, 1]],
+     [[0, 1], [1.5, 1]], [[0.5, 1], [0.5, 2]], [[0.5, 1], [0.2, 2]], [[0, -1]], {"0": 1}],
+)  # fmt: skip
+def test_what_is_no_schedule(wrong):
+    with pytest.raises(ValueError, match="expected a number of at least 0, or points"):
+        Piecewise.of(wrong)
 
 
 def test_random_states_come_back(tmp_path):
