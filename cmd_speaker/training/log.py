@@ -1,4 +1,4 @@
-"""What a run logged: the last line of SpeechBrain's `train_log.txt`."""
+"""What a run logged: SpeechBrain's `train_log.txt`, a line for each epoch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from pathlib import Path
 LOG = "train_log.txt"
 
 
+def epochs(run: str | Path) -> list[dict[str, float]]:
+    """Name -> figure of every epoch that the log of the run's folder holds, `epoch`, `train loss` and so on."""
+    lines = (Path(run) / LOG).read_text(encoding="utf-8").splitlines()
+    found = {}
+    # A kill between the log and the checkpoint of an epoch writes its line twice.
+    for line in filter(None, lines):
+        figures = re.findall(r"(\w[\w. ]*): ([-+.\de]+|nan|inf)(?=,| - |$)", line)
+        values = {name: float(value) for name, value in figures}
+        found[values["epoch"]] = values
+    return list(found.values())
+
+
 def last_epoch(run: str | Path) -> dict[str, float]:
-    """Name -> figure of the last epoch that the log of the run's folder holds, `train loss` and so on."""
-    *_, line = (Path(run) / LOG).read_text(encoding="utf-8").splitlines()
-    figures = re.findall(r"(\w[\w. ]*): ([-+.\de]+|nan|inf)(?=,| - |$)", line)
-    return {name: float(value) for name, value in figures}
+    """Name -> figure of the last epoch."""
+    return epochs(run)[-1]
 
 
 def last_epochs_table(runs: Mapping[str, Sequence[Path]], figures: Mapping[str, str]) -> str:
