@@ -65,6 +65,7 @@ def prepare_teacher(
     rebuild: bool = False,
     sample_inputs: bool = True,
     joint: bool = False,
+    residual: bool = True,
     command: str = "",
 ) -> PreparedTeacher:
     """Bank, head and targets of a teacher, made or read from `folder`; runs that share it wait for each other.
@@ -72,7 +73,7 @@ def prepare_teacher(
     `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
     `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
     `$data_root`; for vectors its speakers, sessions and utterances. `valid` (held-out training speakers) is only
-    scored, never fitted.
+    scored, never fitted. Without `residual` the teacher's embeddings are taken as they are, see `TeacherHead`.
     """
     modality, folder = MODALITIES[teacher.modality], Path(folder)
     inputs = modality.inputs(teacher, train, data_root)
@@ -83,7 +84,7 @@ def prepare_teacher(
             fix="Name the speakers alike in the manifest and in the teacher's inputs",
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    made_from = _made_from(train, valid, student_size, seed)
+    made_from = _made_from(train, valid, student_size, seed) | {"residual_head": residual}
     with locked(folder):
         if rebuild or not (folder / "report.json").is_file():
             _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
@@ -92,7 +93,7 @@ def prepare_teacher(
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         x, learner = torch.from_numpy(bank.embeddings), None
         if joint:
-            head = TeacherHead.load(folder / "head.safetensors", x.shape[1], student_size)
+            head = TeacherHead.load(folder / "head.safetensors", x.shape[1], student_size, residual)
             learner = JointTeacher(head, x, targets)
     if report["made_from"] != made_from:
         raise DataError(
@@ -129,7 +130,9 @@ def _make(
     modality.fit(teacher, inputs, train)
     bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
     bank.match(train).save(folder / "matches.csv", train)
-    head, targets, stage1 = fit_head(bank, student_size, train.speakers, seed=made_from["seed"])
+    head, targets, stage1 = fit_head(
+        bank, student_size, train.speakers, seed=made_from["seed"], residual=made_from["residual_head"]
+    )
     head.save(folder / "head.safetensors")
     targets.save(folder / "targets.safetensors")
     report = {

@@ -42,7 +42,7 @@ def objective(term, rows, joint=()):
     modules = {
         "identity": identity,
         "distillation": nn.ModuleDict(
-            {name: distillation({term: {"weight": 1}}, QualityWeights()) for name in rows}
+            {name: distillation({term: {"weight": 1}}, {}) for name in rows}
         ),
         **{f"joint_{name}": JointTeacher(*made[name]) for name in joint},
     }
