@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
 from cmd_speaker.losses.quality import StandardisedQuality, quality_weights
 from cmd_speaker.losses.registry import AUTO_MARGIN, LOSSES
 from cmd_speaker.quality.sources import NONE, NORM, sign_of
@@ -34,7 +34,7 @@ class Term:
 
     weight: Piecewise
     margin: Piecewise | Literal["auto"]
-    loss: Callable[..., Tensor]
+    loss: Callable[..., Tensor | Relation]
 
     @classmethod
     def of(
@@ -50,7 +50,7 @@ class Term:
         must not wait for the first step.
         """
         if name not in LOSSES:
-            raise TypeError(f"no distillation loss '{name}'{suggest(name, LOSSES)}")
+            raise TypeError(f"no distillation loss '{name}'{suggest(str(name), LOSSES)}")
         auto: Literal["auto"] = "auto"
         try:
             _check_arguments(LOSSES[name], arguments)
@@ -69,7 +69,7 @@ class Term:
         return self.weight(progress), margin
 
 
-def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
+def _check_arguments(loss: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """A loss's own arguments are words from a list, switches, or numbers above 0."""
     hints = get_type_hints(loss)
     own = [
@@ -161,8 +161,8 @@ class Distillation(nn.Module):
         """The sum of the terms, and what to log, when the share `progress` of the training is done.
 
         Logged are each term's value, its share active, the mean weight of the samples, and the weight and margin
-        of a term where they change. `NAME_active` is the share of the matched samples on which a term is not
-        zero: for a soft loss, the share outside the margin.
+        of a term where they change. `NAME_active` is the share outside the margin: of the matched samples, or of
+        their pairs or triplets.
         """
         teacher = _as_target(teacher)
         weights = self.quality(student, teacher)
@@ -170,11 +170,12 @@ class Distillation(nn.Module):
         for name, term in self.terms.items():
             factor, margin = term.now(progress)
             factor *= self.weight(progress)
-            values = term.loss(student, teacher, margin=margin)
+            found = term.loss(student, teacher, margin=margin)
+            values, outside = found if isinstance(found, Relation) else (found, found > 0)
             reduced = (weights * values).sum() / len(values)
             total = total + factor * reduced
             log[name] = reduced.detach()
-            log[f"{name}_active"] = _mean(values.detach()[teacher.matched] > 0)
+            log[f"{name}_active"] = _mean(outside[teacher.matched])
             if not (term.weight.constant and self.weight.constant):
                 log[f"{name}_weight"] = torch.tensor(factor)
             if not isinstance(margin, float):
@@ -197,6 +198,11 @@ def distillation(
     teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
     """
     changes = changes or {}
+    for each in (terms, changes):
+        if not isinstance(each, Mapping) or not all(isinstance(term, Mapping) for term in each.values()):
+            raise TypeError(
+                f"terms: expected {{LOSS: {{weight: ..., margin: ..., ...}}, ...}}, found {each!r}"
+            )
     merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
     built = {name: Term.of(name, **each) for name, each in merged.items()}
     return Distillation(built, QualityWeights(**quality), weight)

@@ -138,7 +138,7 @@ def test_permutation_of_identities_with_several_rows():
         permuted = targets.permuted(seed)
         chosen = permuted.embedding[:, 0].long().numpy()
         assert permuted.identity.tolist() == identity.tolist()
-        assert permuted.quality["norm"].tolist() == chosen.tolist()
+        assert permuted.quality["norm"].tolist() == permuted.auto_margin.tolist() == chosen.tolist()
         assert permuted.label.tolist() == label_of[identity[chosen]].tolist()
         givers = set()
         for each in range(30):
