@@ -229,14 +229,15 @@ def ask_knowledge(inputs: Inputs) -> dict[str, Any]:
 
 def ask_quality(inputs: Inputs) -> dict[str, Any]:
     """Weights by measured quality where half of the teacher's inputs are corrupted."""
-    sources = {
-        "norm": {"teacher": "norm", "student": "none"},
-        "snr": {"teacher": "snr", "student": "none"},
-        "snr, slope 3": {"teacher": "snr", "student": "none", "slope": 3},
-        "oracle weights": {"teacher": "intact", "student": "none", "offset": 0, "standardise": False},
+    sources: dict[str, tuple[str, dict[str, Any]]] = {
+        "norm": ("norm", {}),
+        "snr": ("snr", {}),
+        "snr, slope 3": ("snr", {"slope": 3}),
+        "oracle weights": ("intact", {"offset": 0, "standardise": False}),
     }
     weighted = {
-        name: feature(0.8, quality_weights=True, quality=source) for name, source in sources.items()
+        name: feature(0.8, quality_weights=True, speech_quality="none", vector_quality=source, quality=more)
+        for name, (source, more) in sources.items()
     }
     return {
         "configurations": {BASELINE: {"feature_weight": 0}, "no weights": feature(0.8)} | weighted,

@@ -67,6 +67,7 @@ SPEECH: Grades = {
         f"{colour} noise": {f"{snr} dB": noise(snr, colour) for snr in (20, 15, 10, 5, 0)}
         for colour in damage.COLOURS
     },
+    "reverberation": {f"{seconds} s": drawn(damage.reverberate, seconds) for seconds in (0.2, 0.4, 0.8)},
     "clipped": {
         f"{share:.1%}": no_chance(damage.clip_samples, share) for share in (0.001, 0.01, 0.03, 0.1, 0.3)
     },
@@ -81,6 +82,16 @@ TEXTS: Grades = {
 }
 
 
+def voices(recordings: Sequence[np.ndarray]) -> dict[str, Damage]:
+    """A second voice, drawn from the recordings and repeated to the length."""
+
+    def disturb(samples: np.ndarray, rng: np.random.Generator, snr_db: float) -> np.ndarray:
+        other = recordings[int(rng.integers(len(recordings)))]
+        return damage.mix(samples, np.resize(other, len(samples)), snr_db)
+
+    return {f"{snr} dB": partial(disturb, snr_db=snr) for snr in (20, 10, 0)}
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -90,7 +101,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", default=[])
-    parser.add_argument("--utterances", type=int, default=300)
+    parser.add_argument("--utterances", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -101,9 +112,12 @@ def main() -> None:
     of_speech = partial(speech_sources, {path.parent.name or "model": path for path in options.model})
     pictures, of_pictures = picture_sources(options.pictures)
     texts, of_texts = text_sources(options.seed)
+    of_recordings = SPEECH | {"second voice": voices(recordings)}
     parts = {
-        f"Speech, {len(recordings)} whole recordings": respond(recordings, SPEECH, of_speech, options.seed),
-        f"Speech, the middle {options.seconds:g} s": respond(middles, SPEECH, of_speech, options.seed),
+        f"Speech, {len(recordings)} whole recordings": respond(
+            recordings, of_recordings, of_speech, options.seed
+        ),
+        f"Speech, the middle {options.seconds:g} s": respond(middles, of_recordings, of_speech, options.seed),
         f"Pictures, {len(pictures)}": respond(pictures, PICTURES, of_pictures, options.seed),
         f"Texts, {len(texts)}": respond(texts, TEXTS, of_texts, options.seed),
     }
@@ -212,9 +226,10 @@ def picture(parts: Mapping[str, Responses]) -> Figure:
         title: list(dict.fromkeys(kind for kind, _ in next(iter(sources.values())) if kind))
         for title, sources in parts.items()
     }
-    figure = Figure(figsize=(11, 2.3 * len(parts)), layout="constrained")
+    figure = Figure(figsize=(12, 2 * len(parts)), layout="constrained")
     most = max(map(len, kinds.values()))
-    for strip, (title, sources) in zip(figure.subfigures(len(parts)), parts.items(), strict=True):
+    strips = figure.subfigures(len(parts), 1, squeeze=False)[:, 0]
+    for strip, (title, sources) in zip(strips, parts.items(), strict=True):
         panels = strip.subplots(1, most, sharey=True, squeeze=False)[0]
         for axes in panels[len(kinds[title]) :]:
             axes.set_axis_off()

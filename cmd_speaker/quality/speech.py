@@ -24,8 +24,10 @@ FLOOR_BIAS_DB = 3.3
 """Mean power of Gaussian noise above the floor that is measured in it; by simulation, for 3 s."""
 SPEECH_DB = 4.0
 """A frame this far above the floor, in the mean over the bands, is speech: noise alone has 2.8 +/- 0.4."""
-QUANTISATION = 1e-8
-"""Least power of a band in a frame: that of rounding to 16 bits."""
+QUIETEST = 1e-7
+"""Least power of a band in a frame, relative to the mean of the recording: 70 dB below it nothing is heard."""
+SILENCE = 1e-12
+"""Least power of a recording's bands: under the rounding error of a constant."""
 EXTREME = 0.01
 """A sample within this share of the range of the highest or the lowest one is at the extreme."""
 
@@ -86,7 +88,7 @@ def _band_power(waveforms: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(frames * torch.hann_window(FRAME, device=waveforms.device))
     power = spectrum.real.square() + spectrum.imag.square()
     bands = power[..., 1 : 1 + (FRAME // 2 // BINS - 1) * BINS].unflatten(2, (-1, BINS)).mean(3)
-    return bands.clamp_min(QUANTISATION)
+    return bands.maximum((QUIETEST * bands.mean((1, 2), keepdim=True)).clamp_min(SILENCE))
 
 
 def _noise_floor(power: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import speechbrain as sb
 import torch
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import Heard, SpeakerBrain
 from cmd_speaker.losses import Relation
 from cmd_speaker.losses.registry import LOSSES
 from cmd_speaker.teachers.head import TeacherTargets
@@ -193,6 +193,7 @@ def test_two_teachers_by_hand():
     brain = SimpleNamespace(
         device="cpu", device_type="cpu", averages=EpochAverages(), progress=0.0, identity_margin=None,
         classifier=SimpleNamespace(weight=torch.eye(2), scale=30.0),
+        loader=SimpleNamespace(dataset=SimpleNamespace(quality_names=[])),
         targets={"text": targets([0.0, 1.0]), "face": targets([9.0, 9.0], [0.0, -1.0])},
         modules=SimpleNamespace(
             identity=lambda embeddings, labels: torch.tensor([0.5, 0.0]),
@@ -200,8 +201,8 @@ def test_two_teachers_by_hand():
         ),
     )  # fmt: skip
     # text, row 0 for both: distances sqrt(2) and 0. face: none for the first, row 1 for the second, 2 - 0.5.
-    batch = Batch(torch.empty(2, 0), torch.tensor([0, 1]), torch.tensor([[0, -1], [0, 1]]))
-    loss = SpeakerBrain.compute_objectives(brain, (s, torch.arange(2)), batch, sb.Stage.TRAIN)
+    batch = Batch(torch.empty(2, 0), torch.tensor([0, 1]), torch.tensor([[0, -1], [0, 1]]), torch.empty(2, 0))
+    loss = SpeakerBrain.compute_objectives(brain, Heard(s, torch.arange(2), {}), batch, sb.Stage.TRAIN)
     assert float(loss) == pytest.approx(0.25 + 2.0 * math.sqrt(2) / 2 + 0.5 * 1.5 / 2)
     assert brain.averages.take() == pytest.approx(
         {"identity": 0.25, "text.weight": 1, "text.feature": math.sqrt(2) / 2, "text.feature_active": 0.5,
