@@ -61,13 +61,12 @@ class Match:
         return ", ".join(f"{counts[level]} by {level}" for level in (*LEVELS, "none") if counts[level])
 
     def save(self, path: Path, manifest: Manifest) -> None:
-        """Write the level and the bank rows (numbered from 0, separated by blanks) of each utterance as CSV."""
+        """Write, as CSV, the level and the key of the bank rows that each utterance may take."""
         with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("ID", "level", "rows"))
-            for index, utterance in enumerate(manifest):
-                rows = " ".join(str(row) for row in self.candidates(index))
-                writer.writerow((utterance.id, self.levels[index], rows))
+            writer.writerow(("ID", "level", "key"))
+            for utterance, level in zip(manifest, self.levels, strict=True):
+                writer.writerow((utterance.id, level, key_of(utterance, level) if level in LEVELS else ""))
 
 
 def key_of(utterance: Utterance, level: str) -> str:
@@ -128,10 +127,11 @@ def check_classes(
         raise refuse("the bank has speakers who are not trained on", foreign, "training speakers only")
     if torn := {name for row, name in enumerate(identities) if labels[row] != labels[first[name]]}:
         raise refuse("speakers belong to several classes of the teacher", torn, "one class for each")
+    owners = [{identities[row] for row in rows} for rows in match.rows]
     others = {
         utterance.spk_id
-        for index, utterance in enumerate(manifest)
-        if any(identities[row] != utterance.spk_id for row in match.candidates(index))
+        for utterance, group in zip(manifest, match.group, strict=True)
+        if group != UNMATCHED and owners[group] != {utterance.spk_id}
     }
     if others:
         raise refuse("utterances match another speaker's teacher input", others, "their own speaker's only")

@@ -138,8 +138,13 @@ def test_permutation_of_identities_with_several_rows():
         permuted = targets.permuted(seed)
         chosen = permuted.embedding[:, 0].long().numpy()
         assert permuted.identity.tolist() == identity.tolist()
-        assert permuted.quality["norm"].tolist() == permuted.auto_margin.tolist() == chosen.tolist()
+        norms = permuted.quality["norm"]
+        assert norms.tolist() == permuted.auto_margin.tolist() == chosen.tolist()
         assert permuted.label.tolist() == label_of[identity[chosen]].tolist()
+        # The student's classes follow: each is the class whose rows its speaker is given.
+        assert permuted.class_map.tolist() == [
+            permuted.label[identity == each][0].item() for each in range(30)
+        ]
         givers = set()
         for each in range(30):
             given = chosen[identity == each]

@@ -73,10 +73,10 @@ def test_rows_that_do_not_change_are_dealt_in_turn(tmp_path):
     assert [match.dealt(k) for k in range(5)] == [1, 2, 3, 1, 2]
 
 
-def test_levels_and_rows_of_each_utterance_are_recorded(match, manifest, tmp_path):
+def test_level_and_key_of_each_utterance_are_recorded(match, manifest, tmp_path):
     match.save(tmp_path / "matches.csv", manifest)
     assert (tmp_path / "matches.csv").read_text() == (
-        "ID,level,rows\nu1,session,1 2 3\nu2,identity,0\nu3,identity,4 5\nu4,none,\n"
+        "ID,level,key\nu1,session,a/x\nu2,identity,a\nu3,identity,b\nu4,none,\n"
     )
 
 

@@ -81,7 +81,7 @@ def test_through_the_bank_and_stage_1(teacher_of, manifest, vectors, tmp_path):
     assert lines[0] == "level,key,identity,session,input,norm,sharpness"
     assert lines[2].startswith("session,a/x,a,x,")
     assert (tmp_path / "t" / "matches.csv").read_text() == (
-        "ID,level,rows\nu1,utterance,0\nu2,session,1 2\nu3,identity,3\nu4,identity,3\nu5,identity,4 5\nu6,none,\n"
+        "ID,level,key\nu1,utterance,u1\nu2,session,a/x\nu3,identity,a\nu4,identity,a\nu5,identity,b\nu6,none,\n"
     )
     assert describe(made) == (
         "Teacher 'face': 2 training speakers with 6 different vectors, in 2 classes that can be told apart, so it "
