@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.training.options import scalar, suggest
+from cmd_speaker.training.options import plain_value, suggest
 
+PLAIN = "tag:yaml.org,2002:"
 Where = tuple[str | int, ...]
 """The keys and places that lead to a value."""
 
@@ -56,18 +57,13 @@ class Source:
 
     def _plain(self, node: yaml.Node, where: Where) -> Any:
         self.rows[where] = node.start_mark.line + 1
+        if not node.tag.startswith(PLAIN):
+            raise self.wrong(where, "not a plain value", "text, a number, true, false or null", node.tag)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(each, (*where, place)) for place, each in enumerate(node.value)]
-        try:
-            value = yaml.constructor.SafeConstructor().construct_object(node)
-        except yaml.YAMLError as error:
-            raise self.wrong(
-                where, "not a plain value", "text, a number, true, false or null", node.tag
-            ) from error
-        # YAML 1.1 takes 1e-3 for text, a recipe's command line takes it for a number.
-        return scalar(value) if isinstance(value, str) and getattr(node, "style", None) is None else value
+        return plain_value(node)
 
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
         values: dict[str, Any] = {}
