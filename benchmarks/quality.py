@@ -226,7 +226,7 @@ def picture(parts: Mapping[str, Responses]) -> Figure:
         title: list(dict.fromkeys(kind for kind, _ in next(iter(sources.values())) if kind))
         for title, sources in parts.items()
     }
-    figure = Figure(figsize=(12, 2 * len(parts)), layout="constrained")
+    figure = Figure(figsize=(10.5, 1.75 * len(parts)), layout="constrained")
     most = max(map(len, kinds.values()))
     strips = figure.subfigures(len(parts), 1, squeeze=False)[:, 0]
     for strip, (title, sources) in zip(strips, parts.items(), strict=True):
@@ -239,11 +239,11 @@ def picture(parts: Mapping[str, Responses]) -> Figure:
                 scores = [answers[kind, grade][1] for grade in grades]
                 axes.plot(grades, scores, marker="o", markersize=3, color=f"C{k}", label=name)
             axes.axhline(0.5, color="black", linewidth=0.6)
-            axes.set_title(kind, fontsize=9)
-            axes.tick_params(labelsize=7)
+            axes.set_title(kind, fontsize=8)
+            axes.tick_params(labelsize=6)
             axes.grid(alpha=0.3)
         panels[0].set(ylabel="AUC", ylim=(-0.05, 1.05))
-        strip.suptitle(title, fontsize=10)
+        strip.suptitle(title, fontsize=9)
         strip.legend(*panels[0].get_legend_handles_labels(), fontsize=7, loc="outside right center")
     return figure
 

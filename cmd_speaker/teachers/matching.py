@@ -99,34 +99,25 @@ def match_rows(places: Sequence[tuple[str, str]], manifest: Manifest) -> Match:
     return Match(np.array(group, np.int64), rows, np.array(turn, np.int64), levels)
 
 
-def check_classes(
-    match: Match, identities: Sequence[str], labels: np.ndarray, manifest: Manifest
-) -> list[str]:
-    """Whether every student class is one class of the teacher or none; the speakers that have none.
+def check_speakers(match: Match, identities: Sequence[str], manifest: Manifest) -> list[str]:
+    """Whether the speakers of the teacher's inputs are those of the manifest; those who have no input.
 
-    `identities` [rows] and `labels` [rows] are the bank's speakers and the teacher's classes; the student's
-    classes are the manifest's speakers. Asked before training: raises `DataError` naming the speakers where
-    the bank has others than the manifest, a speaker's rows have several classes, an utterance takes another
-    speaker's row, or nobody has any.
+    `identities` [rows] are the speakers of the rows. Asked before anything is fitted: raises `DataError` naming
+    the speakers where there are others than the manifest's, where an utterance takes another speaker's row, or
+    nobody has any.
     """
-    known = manifest.speakers
+    known, seen = manifest.speakers, set(identities)
 
     def refuse(problem: str, speakers: Iterable[str], expected: str) -> DataError:
         return DataError(
             problem, file=manifest.path, expected=expected, found=some(speakers),
-            fix="Name the speakers alike in the manifest and in the teacher's inputs, and build the bank again",
+            fix="Name the speakers alike in the manifest and in the teacher's inputs",
         )  # fmt: skip
 
-    first: dict[str, int] = {}
-    for row, identity in enumerate(identities):
-        first.setdefault(identity, row)
-    if not set(match.group) - {UNMATCHED}:
-        expected = f"speakers like {some(known)}"
-        raise refuse("no utterance has an input of the teacher", first, expected)
-    if foreign := first.keys() - set(known):
-        raise refuse("the bank has speakers who are not trained on", foreign, "training speakers only")
-    if torn := {name for row, name in enumerate(identities) if labels[row] != labels[first[name]]}:
-        raise refuse("speakers belong to several classes of the teacher", torn, "one class for each")
+    if not match.rows:
+        raise refuse("no utterance has an input of the teacher", seen, f"speakers like {some(known)}")
+    if foreign := seen - set(known):
+        raise refuse("the teacher has speakers who are not trained on", foreign, "training speakers only")
     owners = [{identities[row] for row in rows} for rows in match.rows]
     others = {
         utterance.spk_id
@@ -135,7 +126,21 @@ def check_classes(
     }
     if others:
         raise refuse("utterances match another speaker's teacher input", others, "their own speaker's only")
-    return [speaker for speaker in known if speaker not in first]
+    return [speaker for speaker in known if speaker not in seen]
+
+
+def check_classes(identities: Sequence[str], labels: Sequence[int], folder: Path) -> None:
+    """Raise `DataError` where rows [rows] of one speaker are of several classes of the teacher in `folder`.
+
+    With `check_speakers` each of the student's classes is then one class of the teacher, or none.
+    """
+    first = dict(zip(reversed(identities), reversed(labels), strict=True))
+    torn = {name for name, label in zip(identities, labels, strict=True) if label != first[name]}
+    if torn:
+        raise DataError(
+            "speakers belong to several classes of the teacher", file=folder, expected="one class for each",
+            found=some(torn), fix="Build the bank again: --rebuild_bank True",
+        )  # fmt: skip
 
 
 def some(names: Iterable[str], shown: int = 5) -> str:

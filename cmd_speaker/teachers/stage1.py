@@ -17,10 +17,10 @@ from cmd_speaker.files import file_checksum, locked, write_json
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.scoring.scorer import cosine_scores
-from cmd_speaker.teachers.bank import TeacherInput, build_bank, embed_inputs, load_bank
+from cmd_speaker.teachers.bank import Bank, TeacherInput, build_bank, embed_inputs, load_bank
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
 from cmd_speaker.teachers.joint import JointTeacher
-from cmd_speaker.teachers.matching import UNMATCHED, Match, check_classes, some
+from cmd_speaker.teachers.matching import UNMATCHED, Match, check_classes, check_speakers, match_rows, some
 from cmd_speaker.teachers.modalities import MODALITIES
 
 
@@ -83,26 +83,25 @@ def prepare_teacher(
             expected=f"a {modality.noun} of {some(train.speakers)}", found=modality.left_out(teacher, train),
             fix="Name the speakers alike in the manifest and in the teacher's inputs",
         )  # fmt: skip
+    match = match_rows([(each.level, each.key) for each in inputs], train)
+    missing = check_speakers(match, [each.identity for each in inputs], train)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = _made_from(train, valid, student_size, seed) | {"residual_head": residual}
     with locked(folder):
         if rebuild or not (folder / "report.json").is_file():
             _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
+            match.save(folder / "matches.csv", train)
         bank = load_bank(folder, inputs, teacher.source())
         targets = TeacherTargets.load(folder / "targets.safetensors")
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        x, learner = torch.from_numpy(bank.embeddings), None
-        if joint:
-            head = TeacherHead.load(folder / "head.safetensors", x.shape[1], student_size, residual)
-            learner = JointTeacher(head, x, targets)
-    if report["made_from"] != made_from:
-        raise DataError(
-            f"stage 1 of the teacher '{name}' was made for another run", file=folder / "report.json",
-            expected=made_from, found=report["made_from"],
-            fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
-        )  # fmt: skip
-    match = bank.match(train)
-    missing = check_classes(match, [row.identity for row in bank.rows], targets.label.numpy(), train)
+        if report["made_from"] != made_from:
+            raise DataError(
+                f"stage 1 of the teacher '{name}' was made for another run", file=folder / "report.json",
+                expected=made_from, found=report["made_from"],
+                fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
+            )  # fmt: skip
+        learner = _learner(folder, bank, targets, residual) if joint else None
+    check_classes([row.identity for row in bank.rows], targets.label.tolist(), folder)
     report |= {
         "matched": match.coverage(),
         "rows_taken": len({int(row) for group in match.rows for row in group}),
@@ -110,6 +109,12 @@ def prepare_teacher(
         "left_out": modality.left_out(teacher, train),
     }
     return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
+
+
+def _learner(folder: Path, bank: Bank, targets: TeacherTargets, residual: bool) -> JointTeacher:
+    sizes = bank.embeddings.shape[1], targets.embedding.shape[1]
+    head = TeacherHead.load(folder / "head.safetensors", *sizes, residual)
+    return JointTeacher(head, torch.from_numpy(bank.embeddings), targets)
 
 
 def _make(
@@ -129,7 +134,6 @@ def _make(
     (folder / "report.json").unlink(missing_ok=True)
     modality.fit(teacher, inputs, train)
     bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
-    bank.match(train).save(folder / "matches.csv", train)
     head, targets, stage1 = fit_head(
         bank, student_size, train.speakers, seed=made_from["seed"], residual=made_from["residual_head"]
     )

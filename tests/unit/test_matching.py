@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.teachers.matching import check_classes, match_rows
+from cmd_speaker.teachers.bank import TeacherInput
+from cmd_speaker.teachers.matching import check_classes, check_speakers, match_rows
+from cmd_speaker.teachers.stage1 import prepare_teacher
 from tests.teachers import write_faces
 
 UTTERANCES = [("u1", "a", "x", ""), ("u2", "a", "y", ""), ("u3", "b", "x", ""), ("u4", "c", "", "")]
@@ -80,28 +82,44 @@ def test_level_and_key_of_each_utterance_are_recorded(match, manifest, tmp_path)
     )
 
 
-def classes(match, manifest, identities=IDENTITIES, labels=(1, 1, 1, 1, 0, 0)):
-    return check_classes(match, identities, np.array(labels), manifest)
-
-
 def test_speakers_without_input_are_told(match, manifest):
-    assert classes(match, manifest) == ["c"]
+    assert check_speakers(match, IDENTITIES, manifest) == ["c"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("identities", "message"),
     [
-        ({"identities": ["a", "a", "a", "a", "b", "z"]}, "not trained on.*found z"),
-        ({"labels": (1, 1, 1, 1, 0, 2)}, "several classes of the teacher.*found b"),
-        ({"identities": ["a", "a", "b", "a", "b", "b"], "labels": [0] * 6}, "another speaker's.*found a"),
+        (["a", "a", "a", "a", "b", "z"], "not trained on.*found z"),
+        (["a", "a", "b", "a", "b", "b"], "another speaker's.*found a"),
+        (["b", "b", "b", "b", "a", "a"], "another speaker's.*found a, b"),
     ],
 )
-def test_contradictory_classes_are_refused(match, manifest, changes, message):
+def test_inputs_of_other_speakers_are_refused(match, manifest, identities, message):
     with pytest.raises(DataError, match=rf"train\.csv: .*{message}"):
-        classes(match, manifest, **changes)
+        check_speakers(match, identities, manifest)
 
 
 def test_nobody_matched_is_refused(manifest):
     match = match_rows([("identity", "A"), ("identity", "B")], manifest)
     with pytest.raises(DataError, match=r"no utterance has an input.*speakers like a, b, c.*found A, B"):
-        classes(match, manifest, ["A", "B"], (0, 1))
+        check_speakers(match, ["A", "B"], manifest)
+
+
+def test_a_speaker_of_two_classes_is_refused(tmp_path):
+    check_classes(IDENTITIES, [1, 1, 1, 1, 0, 0], tmp_path)
+    with pytest.raises(DataError, match=r"several classes of the teacher.*found b"):
+        check_classes(IDENTITIES, [1, 1, 1, 1, 0, 2], tmp_path)
+
+
+def test_speakers_are_checked_before_a_teacher_is_fitted(manifest, tmp_path):
+    """As if a preparation had named u3's speaker otherwise."""
+
+    class Foreign:
+        modality = "vectors"
+
+        def inputs(self, manifest):
+            return [TeacherInput(level, key, "z", "", "", "") for level, key in PLACES]
+
+    with pytest.raises(DataError, match=r"not trained on.*found z"):
+        prepare_teacher("face", Foreign(), tmp_path / "t", manifest, 8)
+    assert not (tmp_path / "t").exists()

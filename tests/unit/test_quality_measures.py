@@ -119,6 +119,12 @@ def test_only_level_depends_on_the_level(voices, gain):
         assert louder == pytest.approx(measured(name, voices), rel=0.01, abs=0.05), name
 
 
+def test_a_constant_added_by_a_recorder_is_not_heard(voices):
+    for name in ("snr", "clipping", "speech_seconds"):
+        shifted = measured(name, [samples + np.float32(0.5) for samples in voices])
+        assert shifted == pytest.approx(measured(name, voices), rel=0.01, abs=0.05), name
+
+
 @pytest.mark.parametrize("samples", [[0.0] * 1600, [0.5] * 1600, [0.5], [0.0]])
 def test_measures_are_defined_on_nothing(samples):
     found = measure_speech(np.array(samples, np.float32), list(speech.MEASURES))
