@@ -57,7 +57,7 @@ class RecipeKeys:
                 ) from error
 
     def _check_below(self, value: Any, node: yaml.Node, where: Where) -> None:
-        """The keys of a plain mapping must be there; an object (`!new:`) checks its arguments itself."""
+        """The keys of a plain mapping must be there; an empty one takes any, an object (`!new:`) looks itself."""
         if (
             not isinstance(value, Mapping)
             or not isinstance(node, yaml.MappingNode)
@@ -65,6 +65,8 @@ class RecipeKeys:
         ):
             return
         below = {str(key.value): child for key, child in node.value}
+        if not below:
+            return
         for key, each in value.items():
             if key not in below:
                 raise self._unknown((*where, key), key, list(below))
