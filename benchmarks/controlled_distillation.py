@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.manifest import Manifest, load_manifest
@@ -113,11 +114,10 @@ def embedded_recordings(corpus: Path, out: Path) -> tuple[Recordings, Manifest]:
     path = out / "manifests" / "oracle.csv"
     _others(prepared.train, for_student, path)
     manifest = load_manifest(path, corpus)
-    stored = out / "recordings.npz"
+    stored = out / "recordings.safetensors"
     if not stored.is_file():
-        np.savez(stored, **_embed(oracle(corpus, out / "oracle", manifest), manifest))
-    with np.load(stored) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
+        save_file(_embed(oracle(corpus, out / "oracle", manifest), manifest), stored)
+    found = load_file(stored)
     ids, speakers = [each.id for each in manifest], [each.spk_id for each in manifest]
     return Recordings(ids, speakers, **found), manifest
 
@@ -168,7 +168,8 @@ class Inputs:
 
     def keys(self, shared: float, corrupted: float = 0.0) -> dict[str, str]:
         """The recipe keys of a teacher, whose files are written."""
-        name = self.folder / f"shared_{shared:g}_corrupted_{corrupted:g}"
+        name = f"shared_{shared:g}_corrupted_{corrupted:g}"
+        vectors_file, table = self.folder / f"{name}.npz", self.folder / f"{name}.csv"
         rng = np.random.default_rng((SEED, 1))
         bad = rng.permutation(len(self.row_of)) < round(corrupted * len(self.row_of))
         seen = self.recordings
@@ -178,13 +179,13 @@ class Inputs:
         mixed = math.sqrt(shared) * _unit(_unit(vectors) + self._attributes(vectors.shape[1]))
         mixed += math.sqrt(1 - shared) * self._private(vectors.shape[1])
         self.folder.mkdir(parents=True, exist_ok=True)
-        save_embeddings(name.with_suffix(".npz"), Embeddings(seen.ids, (length * mixed).astype(np.float32)))
-        with name.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        save_embeddings(vectors_file, Embeddings(seen.ids, (length * mixed).astype(np.float32)))
+        with table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["ID", "spk_id", "snr", "intact"])
             for values in zip(seen.ids, seen.speakers, measured, 1 - bad, strict=True):
                 writer.writerow(values)
-        return {"vectors": f"{name}.npz", "vectors_table": f"{name}.csv"}
+        return {"vectors": str(vectors_file), "vectors_table": str(table)}
 
     def _attributes(self, size: int) -> np.ndarray:
         """Gender and age of each recording's speaker, each along a direction of its own [n, size]."""

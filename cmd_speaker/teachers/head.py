@@ -42,9 +42,7 @@ class TeacherHead(nn.Module):
 
     mean: Tensor
 
-    def __init__(
-        self, teacher_size: int, student_size: int, residual: bool = True, narrow: int = 48
-    ) -> None:
+    def __init__(self, teacher_size: int, student_size: int, residual: bool = True, narrow: int = 48) -> None:
         super().__init__()
         same = teacher_size == student_size
         self.register_buffer("mean", torch.zeros(teacher_size))
@@ -77,7 +75,9 @@ class TeacherHead(nn.Module):
             save_file(self.state_dict(), temporary)
 
     @classmethod
-    def load(cls, path: str | Path, teacher_size: int, student_size: int, residual: bool = True) -> TeacherHead:
+    def load(
+        cls, path: str | Path, teacher_size: int, student_size: int, residual: bool = True
+    ) -> TeacherHead:
         """Read what `save` wrote; raises `DataError` where the file is damaged. The random state stays."""
         with torch.random.fork_rng(devices=[]):
             head = cls(teacher_size, student_size, residual)
