@@ -45,10 +45,14 @@ class Run:
         """Its name for people."""
         return f"{self.configuration.name}, {self.condition}, seed {self.seed}"
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The values that decide its result."""
+        return {key: value for key, value in self.values.items() if key not in PLACES}
+
     def fingerprint(self, recipe: Path) -> str:
-        """What decides its result: the recipe's name and the values, but for places and devices."""
-        decisive = {key: value for key, value in self.values.items() if key not in PLACES}
-        return json_checksum({"recipe": recipe.name, "values": decisive})
+        """The checksum of what decides its result: the recipe's name and the values."""
+        return json_checksum({"recipe": recipe.name, "values": self.decisive})
 
 
 def screening_runs(study: Study) -> list[Run]:

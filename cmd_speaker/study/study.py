@@ -71,11 +71,16 @@ def _measure_noise(
     for part in compared:
         lines = [
             *part.lines[:1],
-            *sorted(part.lines[1:], key=lambda line: (line.validation_eer, line.name))[:1],
+            *_best(part.lines[1:]),
         ]
         if study.noise and lines:
             found[part.condition] = _at_levels(study, lines, folder)
     return found
+
+
+def _best(lines: Sequence[Line]) -> list[Line]:
+    """The one of the lowest validation EER, if there is any; what was not validated comes last."""
+    return sorted(lines, key=lambda line: (line.validation_eer is None, line.validation_eer, line.name))[:1]
 
 
 def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, list[Row]]:
