@@ -114,7 +114,7 @@ def _warnings(findings: Findings) -> list[str]:
         warnings.append(
             f"the runs were made by {len(commits)} versions of the code: {', '.join(sorted(commits))}"
         )
-    threads = sorted({int(result.record["threads"]) for result in findings.results})
+    threads = sorted({result.record["threads"] for result in findings.results if "threads" in result.record})
     if len(threads) > 1:
         numbers = " and ".join(map(str, threads))
         warnings.append(
