@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import speechbrain as sb
 import torch
@@ -17,19 +17,33 @@ from cmd_speaker.encoder import SpeakerEncoder, features_of
 from cmd_speaker.errors import DataError
 from cmd_speaker.losses import StudentBatch
 from cmd_speaker.losses.aam import AamSoftmax
+from cmd_speaker.quality.sources import NORM
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training.data import Batch
+from cmd_speaker.training.qualities import as_heard, sources
 from cmd_speaker.training.schedule import Piecewise
 from cmd_speaker.training.state import EpochAverages, RandomStates
 from cmd_speaker.training.validation import Validation
+
+
+class Heard(NamedTuple):
+    """What the student makes of a batch as augmentation left it: n samples."""
+
+    embeddings: Tensor
+    """[n, D], not normalised."""
+    origin: Tensor
+    """The place in the batch that each sample comes from, int64 [n]."""
+    quality: dict[str, Tensor]
+    """Measures of the waveforms that quality weights ask for, by name, each [n]."""
 
 
 class SpeakerBrain(sb.Brain):
     """Trains a speech student on its identity loss and, where there are teachers, under them.
 
     `modules` holds `front_end`, `student`, `identity` and, under teachers, `distillation`, a ModuleDict with
-    a `Distillation` for each; `hparams` the recipe's values (`recipes/*/hparams`). `targets` is stage 1's
-    result for each teacher, in the order of the batches' `rows`; empty for audio only.
+    a `Distillation` for each, and a `JointTeacher` for each that goes on learning; `hparams` the recipe's values
+    (`recipes/*/hparams`). `targets` is stage 1's result for each teacher, in the order of the batches' `rows`;
+    empty for audio only.
     """
 
     def __init__(
@@ -40,6 +54,7 @@ class SpeakerBrain(sb.Brain):
         self.validation = validation
         self.averages, self.random_states = EpochAverages(), RandomStates()
         self.total_steps = 0
+        self.sources = sources(self.modules.distillation[name] for name in self.targets)
         margin = getattr(self.hparams, "identity_margin", None)
         self.identity_margin = None if margin is None else Piecewise.of(margin)
         self.tensorboard: SummaryWriter | None = None
@@ -64,23 +79,27 @@ class SpeakerBrain(sb.Brain):
         """The share of the training that is done, in [0, 1)."""
         return self.optimizer_step / self.total_steps
 
-    def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[Tensor, Tensor]:
-        """Batch -> (embeddings [n, D], index [n] into the batch); augmentation may repeat samples."""
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> Heard:
+        """What the student makes of a batch, whose samples augmentation may repeat."""
         waveforms = batch.waveforms.to(self.device, non_blocking=True)
         index = torch.arange(len(waveforms), device=self.device)
         waveforms, index = augment(getattr(self.hparams, "wav_augment", None), waveforms, index)
         with torch.no_grad():
             features = features_of(self.modules.front_end, waveforms)
-        features, index = augment(getattr(self.hparams, "feature_augment", None), features, index)
-        return self.modules.student(features), index
+        copies = torch.arange(len(features), device=self.device)
+        features, copies = augment(getattr(self.hparams, "feature_augment", None), features, copies)
+        quality = {name: values[copies] for name, values in as_heard(waveforms, self.sources).items()}
+        return Heard(self.modules.student(features), index[copies], quality)
 
-    def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Batch, stage: sb.Stage) -> Tensor:
+    def compute_objectives(self, predictions: Heard, batch: Batch, stage: sb.Stage) -> Tensor:
         """Identity loss plus every teacher's distillation terms.
 
         What is logged goes to `self.averages`, a teacher's figures as `TEACHER.FIGURE`.
         """
-        embeddings, index = predictions
-        labels, rows = (values.to(self.device)[index] for values in (batch.labels, batch.rows))
+        embeddings, origin, heard = predictions
+        labels, rows, columns = (
+            values.to(self.device)[origin] for values in (batch.labels, batch.rows, batch.qualities)
+        )
         # Cosines times 30 need full precision, also where the student runs in half.
         with torch.autocast(self.device_type, enabled=False):
             embeddings = embeddings.float()
@@ -88,9 +107,17 @@ class SpeakerBrain(sb.Brain):
             log = {"identity": loss.detach()}
             student = StudentBatch(
                 embeddings, labels, self.classifier.weight, self.classifier.scale,
-                quality={"norm": embeddings.detach().norm(dim=1)},
+                quality={
+                    NORM: embeddings.detach().norm(dim=1), **heard,
+                    **dict(zip(self.loader.dataset.quality_names, columns.T, strict=True)),
+                },
             )  # fmt: skip
             for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
+                joint = getattr(self.modules, joint_name(name), None)
+                if joint is not None:
+                    own = joint(column)
+                    loss, log[f"{name}.identity"] = loss + own, own.detach()
+                    targets = getattr(joint, "module", joint).update(targets)
                 term_sum = self.modules.distillation[name]
                 distillation, figures = term_sum(student, targets.batch(column), self.progress)
                 loss = loss + distillation
@@ -154,6 +181,11 @@ class SpeakerBrain(sb.Brain):
             for name, value in values.items():
                 self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
         self.tensorboard.flush()
+
+
+def joint_name(teacher: str) -> str:
+    """Under which name a teacher that goes on learning is a module."""
+    return f"joint_{teacher}"
 
 
 def augment(augmenter: Augmenter | None, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,10 @@ FACE_TERMS = """
 def text_and_face(path):
     """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
     text = HPARAMS.read_text()
-    for before, added in (("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\n"), (None, FACE_TERMS)):
+    for before, added in (
+        ("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\nsample_inputs: True\n"),
+        (None, FACE_TERMS),
+    ):
         place = text.index(before) if before else len(text)
         text = text[:place].rstrip() + added + text[place:]
     path.write_text(text)

@@ -2,7 +2,8 @@
 
 The reduction to a number happens once, in `cmd_speaker.training.objective`. A distillation loss is called as
 `loss(student, teacher, margin, **arguments of its own)` with the two batches below. It is soft,
-`max(0, x - margin)`; a margin of 0 is the hard constraint, exactly. `registry.LOSSES` lists them by name.
+`max(0, x - margin)`; a margin of 0 is the hard constraint, exactly. A loss over many relations of a sample gives a
+`Relation`. `registry.LOSSES` lists them by name.
 """
 
 from collections.abc import Mapping
@@ -47,3 +48,12 @@ class TeacherBatch(NamedTuple):
     """Every t of the bank, [rows, D]."""
     bank_label: Tensor
     """The teacher's class of each row, int64 [rows]."""
+
+
+class Relation(NamedTuple):
+    """A loss over the relations of each sample, its pairs or triplets with others."""
+
+    value: Tensor
+    """Mean over the relations, [batch]."""
+    outside: Tensor
+    """Share of them outside the margin, [batch]; without gradient."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
-from cmd_speaker.losses.relation import everyone, mean_where, soft_huber
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
+from cmd_speaker.losses.relation import everyone, soft_relation
 
 COINCIDENT = 1e-5
 """Two points nearer than this share of their lengths have no direction from one to the other."""
@@ -15,7 +15,7 @@ COINCIDENT = 1e-5
 
 def angle_loss(
     student: StudentBatch, teacher: TeacherBatch, margin: float = 0.0, normalised: bool = False
-) -> Tensor:
+) -> Relation:
     """Mean of `huber(max(0, |A_s - A_t| - margin))` over the triplets of each anchor, [batch].
 
     `A(i, j, k)` is the cosine of the angle at anchor i between samples j and k, all different. `margin` is in
@@ -35,7 +35,7 @@ def angle_loss(
     pair = apart_s & apart_t & matched & matched[own, None]
     triplet = pair[:, :, None] & pair[:, None, :] & ~torch.eye(len(s), dtype=torch.bool, device=s.device)
     difference = from_s @ from_s.mT - from_t @ from_t.mT
-    return mean_where(soft_huber(difference, margin), triplet)
+    return soft_relation(difference, margin, triplet)
 
 
 def _directions(x: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
 from cmd_speaker.losses.gather import gather
-from cmd_speaker.losses.relation import everyone, mean_where, soft_huber
+from cmd_speaker.losses.relation import everyone, soft_relation
 
 
 def pair_distance_loss(
     student: StudentBatch, teacher: TeacherBatch, margin: float = 0.0, normalised: bool = False
-) -> Tensor:
+) -> Relation:
     """Mean of `huber(max(0, |d_s - d_t| - margin))` over the pairs of each anchor, [batch].
 
     `d` is the distance of two samples in units of the mean distance between samples (those at distance 0, of one
@@ -26,7 +26,7 @@ def pair_distance_loss(
     others = own[:, None] != torch.arange(len(s), device=s.device)
     pair = others & matched & matched[own, None]
     difference = _relative(s, own, pair) - _relative(t, own, pair)
-    return mean_where(soft_huber(difference, margin), pair)
+    return soft_relation(difference, margin, pair)
 
 
 def _relative(x: Tensor, own: Tensor, pair: Tensor) -> Tensor:

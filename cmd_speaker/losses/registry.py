@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from cmd_speaker.losses import Relation
 from cmd_speaker.losses.angle import angle_loss
 from cmd_speaker.losses.contrast import contrast_loss
 from cmd_speaker.losses.feature import feature_loss
@@ -14,7 +15,7 @@ from cmd_speaker.losses.prototype import prototype_loss
 from cmd_speaker.losses.response import response_loss
 from cmd_speaker.losses.teacher_classifier import teacher_classifier_loss
 
-LOSSES: dict[str, Callable[..., Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor | Relation]] = {
     "feature": feature_loss,
     "angle": angle_loss,
     "pair_distance": pair_distance_loss,

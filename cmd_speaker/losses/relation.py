@@ -1,4 +1,4 @@
-"""What the relation losses share: the samples of all processes, and the penalty on a difference."""
+"""What the relation losses share: the samples of all processes, and the penalty on differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
 from cmd_speaker.losses.gather import gather
 
 
@@ -36,13 +36,13 @@ def everyone(student: StudentBatch, teacher: TeacherBatch, normalised: bool) -> 
     return Everyone(s, t, matched.bool(), own)
 
 
-def soft_huber(difference: Tensor, margin: float) -> Tensor:
-    """Huber's loss (threshold 1) of what is left of |difference| beyond the margin."""
+def soft_relation(difference: Tensor, margin: float, counted: Tensor) -> Relation:
+    """Huber's loss (threshold 1) of what is left of |difference| beyond the margin, over the relations that count.
+
+    `difference` and `counted` (bool) have the shape [batch, ...]; where nothing counts the value is 0.
+    """
     excess = (difference.abs() - margin).clamp_min(0)
-    return torch.where(excess <= 1, excess.square() / 2, excess - 0.5)
-
-
-def mean_where(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean over all but the first dimension of the values that count [batch]; 0 where none does."""
-    dims = tuple(range(1, values.ndim))
-    return (values * counted).sum(dims) / counted.sum(dims).clamp_min(1)
+    penalty = torch.where(excess <= 1, excess.square() / 2, excess - 0.5)
+    dims = tuple(range(1, counted.ndim))
+    number = counted.sum(dims).clamp_min(1)
+    return Relation((penalty * counted).sum(dims) / number, ((excess > 0) & counted).sum(dims) / number)

@@ -1,4 +1,4 @@
-"""Graded damage, the same for the same seed: noise, clipping, truncation, blur, downscaling, lost words.
+"""Graded damage, the same for the same seed: noise, reverberation, clipping, truncation, blur, lost words.
 
 Quality measures are judged by their answer to it, and students by what they make of it. Every function gives a new
 array or text; where chance decides, it is the caller's `rng`.
@@ -22,25 +22,34 @@ LOWEST_HZ = 20.0
 def add_noise(
     samples: np.ndarray, snr_db: float, rng: np.random.Generator, colour: str = "white"
 ) -> np.ndarray:
-    """Speech [samples] with Gaussian noise `snr_db` decibels below it, both by their mean power: float32.
+    """Speech [samples] with Gaussian noise, as `mix` does.
 
-    The mean is over the whole recording, pauses included. `colour` is white (equal power at all
-    frequencies) or pink (power falls by 3 dB an octave, as the noise of many places does).
-
-    Raises `DataError` for silence, `UsageError` for another colour.
+    `colour` is white (equal power at all frequencies) or pink (power falls by 3 dB an octave, as the noise of
+    many places does). Raises as `mix` does, and `UsageError` for another colour.
     """
     if colour not in COLOURS:
         raise UsageError(f"colour of the noise: expected {' or '.join(COLOURS)}, found '{colour}'")
-    speech = np.asarray(samples, np.float64)
-    power = np.mean(np.square(speech)) if speech.size else 0.0
+    return mix(samples, coloured_noise(len(samples), rng, COLOURS[colour]), snr_db)
+
+
+def mix(samples: np.ndarray, other: np.ndarray, snr_db: float) -> np.ndarray:
+    """Speech [samples] with `other` [samples] `snr_db` decibels below it, both by their mean power: float32.
+
+    The mean is over the whole recording, pauses included. Raises `DataError` where one of them is silent.
+    """
+    speech, other = np.asarray(samples, np.float64), np.asarray(other, np.float64)
+    gain = math.sqrt(_power(speech) / 10 ** (snr_db / 10) / _power(other))
+    return (speech + gain * other).astype(np.float32)
+
+
+def _power(samples: np.ndarray) -> float:
+    power = float(np.mean(np.square(samples))) if samples.size else 0.0
     if not 0 < power < math.inf:
         raise DataError(
-            "noise cannot be set against this recording", expected="a finite signal that is not silent",
-            found=f"mean power {power}", fix="Leave it out",
+            "signals cannot be mixed at a ratio", expected="finite signals that are not silent",
+            found=f"mean power {power}", fix="Leave the recording out",
         )  # fmt: skip
-    noise = coloured_noise(len(speech), rng, COLOURS[colour])
-    gain = math.sqrt(power / 10 ** (snr_db / 10) / np.mean(np.square(noise)))
-    return (speech + gain * noise).astype(np.float32)
+    return power
 
 
 def coloured_noise(length: int, rng: np.random.Generator, slope: float) -> np.ndarray:
@@ -49,13 +58,27 @@ def coloured_noise(length: int, rng: np.random.Generator, slope: float) -> np.nd
     A slope other than 0 has no power below `LOWEST_HZ`; what is too short for that frequency is white.
     """
     white = rng.standard_normal(length)
+    if slope == 0 or length < SAMPLE_RATE / LOWEST_HZ:
+        return white
     frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
     audible = frequencies >= LOWEST_HZ
-    if slope == 0 or not audible.any():
-        return white
     gain = np.zeros(len(frequencies))
     gain[audible] = frequencies[audible] ** (-slope / 2)
     return np.fft.irfft(np.fft.rfft(white) * gain, length)
+
+
+def reverberate(samples: np.ndarray, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Speech [samples] in a room whose sound decays by 60 dB in `seconds`: float32, no longer than it was.
+
+    The response is a direct path and Gaussian noise that decays exponentially (Polack's statistical model), the
+    two of equal energy.
+    """
+    from scipy.signal import fftconvolve
+
+    time = np.arange(1, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(time)) * np.exp(-math.log(1000) * time / seconds)
+    response = np.concatenate([[1.0], tail / math.sqrt(np.square(tail).sum())])
+    return fftconvolve(samples, response)[: len(samples)].astype(np.float32)
 
 
 def clip_samples(samples: np.ndarray, share: float) -> np.ndarray:

@@ -24,8 +24,10 @@ FLOOR_BIAS_DB = 3.3
 """Mean power of Gaussian noise above the floor that is measured in it; by simulation, for 3 s."""
 SPEECH_DB = 4.0
 """A frame this far above the floor, in the mean over the bands, is speech: noise alone has 2.8 +/- 0.4."""
-QUANTISATION = 1e-8
-"""Least power of a band in a frame: that of rounding to 16 bits."""
+QUIETEST = 1e-7
+"""Least power of a band in a frame, relative to the mean of the recording: 70 dB below it nothing is heard."""
+SILENCE = 1e-12
+"""Least power of a recording's bands: under the rounding error of a constant."""
 EXTREME = 0.01
 """A sample within this share of the range of the highest or the lowest one is at the extreme."""
 
@@ -36,7 +38,7 @@ def snr(waveforms: Tensor) -> Tensor:
     Noise alone has 0, silence -3.3. Speech leaves every band again and again, even where the recording has no
     pause: so the power that a tenth of a band's frames stay below is its noise (after minimum statistics,
     Martin 2001; the mean of decibels over bands is ours). It falls with stationary noise of any colour. It is
-    no wide-band ratio: white noise buries the weak high bands first, and 10 dB of it gives about 6. Noise
+    no wide-band ratio: white noise buries the weak high bands first, and 10 dB of it gives about 3. Noise
     that comes and goes, or a second voice, is taken for speech.
     """
     power = _band_power(waveforms)
@@ -86,7 +88,7 @@ def _band_power(waveforms: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(frames * torch.hann_window(FRAME, device=waveforms.device))
     power = spectrum.real.square() + spectrum.imag.square()
     bands = power[..., 1 : 1 + (FRAME // 2 // BINS - 1) * BINS].unflatten(2, (-1, BINS)).mean(3)
-    return bands.clamp_min(QUANTISATION)
+    return bands.maximum((QUIETEST * bands.mean((1, 2), keepdim=True)).clamp_min(SILENCE))
 
 
 def _noise_floor(power: Tensor) -> Tensor:

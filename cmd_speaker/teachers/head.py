@@ -6,7 +6,7 @@ those with one and the same set of inputs, which no teacher can tell apart, are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,8 @@ from cmd_speaker.losses import TeacherBatch
 from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.teachers.auto_margin import auto_margin
 from cmd_speaker.teachers.bank import Bank
+
+QUALITY = "quality."
 
 
 class TeacherHead(nn.Module):
@@ -48,21 +50,36 @@ class TeacherHead(nn.Module):
         x = self.resize(x)
         return x + self.bottleneck(x)
 
+    def save(self, path: str | Path) -> None:
+        with write_atomically(path) as temporary:
+            save_file(self.state_dict(), temporary)
+
+    @classmethod
+    def load(cls, path: str | Path, teacher_size: int, student_size: int) -> TeacherHead:
+        """Read what `save` wrote; raises `DataError` where the file is damaged. The random state stays."""
+        with torch.random.fork_rng(devices=[]):
+            head = cls(teacher_size, student_size)
+        try:
+            head.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise _damaged(path, error) from error
+        return head.eval().requires_grad_(False)
+
 
 @dataclass(frozen=True)
 class TeacherTargets:
     """All that stage 2 needs of the teacher: one row per row of the bank, nothing to compute per step.
 
     `embedding` [rows, D_S] is t; `label` [rows] the teacher's class; `classifier` [classes, D_S] its frozen
-    class vectors; `norm` [rows] the norm of x; `identity` [rows], from 0 on, whose utterances take the row;
-    `auto_margin` [rows] as in `TeacherBatch`; `identity_of` [student classes] the identity of each speaker, -1
-    where the bank has none.
+    class vectors; `quality` holds the bank's measures, each [rows]; `identity` [rows], from 0 on, whose
+    utterances take the row; `auto_margin` [rows] as in `TeacherBatch`; `identity_of` [student classes] the
+    identity of each speaker, -1 where the bank has none.
     """
 
     embedding: Tensor
     label: Tensor
     classifier: Tensor
-    norm: Tensor
+    quality: Mapping[str, Tensor]
     identity: Tensor
     auto_margin: Tensor
     identity_of: Tensor
@@ -80,14 +97,24 @@ class TeacherTargets:
         rows = rows.clamp_min(0)
         return TeacherBatch(
             self.embedding[rows], self.label[rows], self.classifier, self.class_map, self.auto_margin[rows],
-            {"norm": self.norm[rows]}, matched, self.embedding, self.label,
+            {name: values[rows] for name, values in self.quality.items()}, matched, self.embedding, self.label,
         )  # fmt: skip
 
     def to(self, device: torch.device | str) -> TeacherTargets:
-        return TeacherTargets(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return TeacherTargets.unpacked({name: tensor.to(device) for name, tensor in self.packed().items()})
 
     def permuted(self, seed: int) -> TeacherTargets:
-        """The control: every identity is given the rows of another one of another class.
+        """The control: every identity is given the rows of another one of another class, and its class."""
+        return self.taking(self.permutation(seed))
+
+    def taking(self, chosen: np.ndarray) -> TeacherTargets:
+        """What row `chosen[k]` is and means becomes that of row k; whose utterances take row k stays."""
+        given = {name: getattr(self, name)[chosen] for name in ("embedding", "label", "auto_margin")}
+        quality = {name: values[chosen] for name, values in self.quality.items()}
+        return replace(self, quality=quality, **given)
+
+    def permutation(self, seed: int) -> np.ndarray:
+        """The control's choice: for each row the row that it becomes, int64 [rows].
 
         A random permutation of the identities; whoever would keep an equal class swaps with somebody drawn at
         random. Where the other one has fewer rows they are dealt again from the first, where it has more the
@@ -109,25 +136,31 @@ class TeacherTargets:
         chosen = np.empty_like(identity)
         for rows, other in zip(rows_of, source, strict=True):
             chosen[rows] = np.resize(rows_of[other], len(rows))
-        given = ("embedding", "label", "norm", "auto_margin")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in given})
+        return chosen
+
+    def packed(self) -> dict[str, Tensor]:
+        """Every tensor by name, a quality as `quality.NAME`."""
+        single = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "quality"}
+        return single | {f"{QUALITY}{name}": values for name, values in self.quality.items()}
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, Tensor]) -> TeacherTargets:
+        """The reverse of `packed`; raises `TypeError` where one is missing or unknown."""
+        single = {name: tensor for name, tensor in tensors.items() if not name.startswith(QUALITY)}
+        quality = {name.removeprefix(QUALITY): tensors[name] for name in tensors if name.startswith(QUALITY)}
+        return cls(quality=quality, **single)
 
     def save(self, path: str | Path) -> None:
         with write_atomically(path) as temporary:
-            save_file(
-                {name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, temporary
-            )
+            save_file({name: tensor.contiguous() for name, tensor in self.packed().items()}, temporary)
 
     @classmethod
     def load(cls, path: str | Path) -> TeacherTargets:
         """Read what `save` wrote; raises `DataError` where the file is damaged."""
         try:
-            return cls(**load_file(path))
+            return cls.unpacked(load_file(path))
         except (OSError, SafetensorError, TypeError) as error:
-            raise DataError(
-                "the targets of stage 1 are damaged", file=path, found=str(error),
-                fix="Delete the teacher's folder and run the recipe again",
-            ) from error  # fmt: skip
+            raise _damaged(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -185,8 +218,16 @@ def fit_head(
         accuracy = float((logits.argmax(1) == labels).float().mean())
     identity_of = torch.tensor([identities.get(speaker, -1) for speaker in speakers])
     margin = auto_margin(t, labels, identity)
-    targets = TeacherTargets(t, labels, weight, x.norm(dim=1), identity, margin, identity_of)
+    quality = {name: torch.from_numpy(values) for name, values in bank.quality.items()}
+    targets = TeacherTargets(t, labels, weight, quality, identity, margin, identity_of)
     return head, targets, Stage1Report(len(identities), n_classes, bank.distinct_inputs, accuracy)
+
+
+def _damaged(path: str | Path, error: Exception) -> DataError:
+    return DataError(
+        "a file of stage 1 is damaged", file=path, found=str(error),
+        fix="Delete the teacher's folder and run the recipe again",
+    )  # fmt: skip
 
 
 def _identities_and_classes(bank: Bank) -> tuple[dict[str, int], dict[str, int]]:

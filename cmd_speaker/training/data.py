@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,9 @@ from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
 
+Item = tuple[np.ndarray, int, np.ndarray, np.ndarray]
+"""One crop, its class, bank rows and qualities, as in `Batch`."""
+
 
 class Batch(NamedTuple):
     """Crops of equal length, and what belongs to each."""
@@ -31,6 +34,8 @@ class Batch(NamedTuple):
     """Speaker class, int64 [batch]."""
     rows: Tensor
     """Row of each teacher's bank, -1 where there is none, int64 [batch, teachers]."""
+    qualities: Tensor
+    """Columns of the manifest that quality weights ask for, float32 [batch, columns]."""
 
 
 class DecodedAudio:
@@ -103,18 +108,21 @@ class TrainingCrops(Dataset):
     """Random crops of `seconds`, one an utterance and epoch; shorter utterances are repeated.
 
     A crop's place is drawn from (seed, epoch, index), so neither workers nor a resumed run change it.
-    `rows` holds each utterance's row of every teacher's bank, int64 [n, teachers]. `audio` is a
-    `DecodedAudio`, or None to read each file when it is needed.
+    So are the rows of the teachers' banks: each of `rows` is called with these numbers and gives a row, -1 for
+    none. `audio` is a `DecodedAudio`, or None to read each file when it is needed. `qualities`, float32 [n,
+    columns], belong to the columns `quality_names`.
     """
 
     def __init__(
         self,
         manifest: Manifest,
         labels: dict[str, int],
-        rows: np.ndarray,
+        rows: Sequence[Callable[[int, int, int], int]],
         seconds: float,
         seed: int,
         audio: DecodedAudio | None = None,
+        quality_names: Sequence[str] = (),
+        qualities: np.ndarray | None = None,
     ) -> None:
         self.utterances = manifest.utterances
         self.manifest_path = manifest.path
@@ -122,6 +130,8 @@ class TrainingCrops(Dataset):
         self.rows = rows
         self.length = round(seconds * SAMPLE_RATE)
         self.seed, self.epoch, self.audio = seed, 0, audio
+        self.quality_names = list(quality_names)
+        self.qualities = np.empty((len(manifest), 0), np.float32) if qualities is None else qualities
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -129,7 +139,7 @@ class TrainingCrops(Dataset):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int, np.ndarray]:
+    def __getitem__(self, index: int) -> Item:
         if self.audio is not None:
             samples = self.audio[index]
         else:
@@ -139,11 +149,13 @@ class TrainingCrops(Dataset):
             except DataError as error:
                 raise error.at(self.manifest_path, utterance.row) from error
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        return random_crop(samples, self.length, rng), self.labels[index], self.rows[index]
+        rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
+        crop = random_crop(samples, self.length, rng)
+        return crop, self.labels[index], rows, self.qualities[index]
 
 
-def collate(items: list[tuple[np.ndarray, int, np.ndarray]]) -> Batch:
+def collate(items: list[Item]) -> Batch:
     """Items of `TrainingCrops` -> `Batch`."""
-    crops, labels, rows = zip(*items, strict=True)
-    stacked, stacked_rows = (torch.from_numpy(np.stack(part)) for part in (crops, rows))
-    return Batch(stacked, torch.tensor(labels), stacked_rows)
+    crops, labels, rows, qualities = zip(*items, strict=True)
+    waveforms, stacked_rows, columns = (torch.from_numpy(np.stack(part)) for part in (crops, rows, qualities))
+    return Batch(waveforms, torch.tensor(labels), stacked_rows, columns)

@@ -6,14 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.seed import seed_everything
 from torch import nn
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import SpeakerBrain, joint_name
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_json
@@ -24,6 +23,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
 
@@ -71,6 +71,7 @@ def build_brain(
     }
     if teachers:
         modules["distillation"] = nn.ModuleDict({t.name: hparams["distillation"][t.name] for t in teachers})
+        modules |= {joint_name(each.name): each.joint for each in teachers if each.joint}
     brain = SpeakerBrain(
         modules=modules,
         opt_class=hparams["optimizer"],
@@ -96,11 +97,19 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    # Reshaped, because without a teacher there is nothing to stack.
-    rows = np.array([each.rows for each in teachers], dtype=np.int64).reshape(-1, len(train)).T
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
-    crops = TrainingCrops(train, labels, rows, hparams["crop_seconds"], hparams["seed"], audio)
+    names = columns(sources(hparams["distillation"][each.name] for each in teachers))
+    crops = TrainingCrops(
+        train,
+        labels,
+        [each.row for each in teachers],
+        hparams["crop_seconds"],
+        hparams["seed"],
+        audio,
+        names,
+        read_columns(train, names),
+    )
     if len(crops) < hparams["batch_size"]:
         raise DataError(
             "fewer training utterances than one batch", file=train.path,

@@ -17,9 +17,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from cmd_speaker.losses import StudentBatch, TeacherBatch
-from cmd_speaker.losses.quality import NormQuality, quality_weights
+from cmd_speaker.losses import Relation, StudentBatch, TeacherBatch
+from cmd_speaker.losses.quality import StandardisedQuality, quality_weights
 from cmd_speaker.losses.registry import AUTO_MARGIN, LOSSES
+from cmd_speaker.quality.sources import NONE, NORM, sign_of
 from cmd_speaker.training.options import suggest
 from cmd_speaker.training.schedule import Piecewise
 
@@ -33,7 +34,7 @@ class Term:
 
     weight: Piecewise
     margin: Piecewise | Literal["auto"]
-    loss: Callable[..., Tensor]
+    loss: Callable[..., Tensor | Relation]
 
     @classmethod
     def of(
@@ -49,7 +50,7 @@ class Term:
         must not wait for the first step.
         """
         if name not in LOSSES:
-            raise TypeError(f"no distillation loss '{name}'{suggest(name, LOSSES)}")
+            raise TypeError(f"no distillation loss '{name}'{suggest(str(name), LOSSES)}")
         auto: Literal["auto"] = "auto"
         try:
             _check_arguments(LOSSES[name], arguments)
@@ -68,7 +69,7 @@ class Term:
         return self.weight(progress), margin
 
 
-def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) -> None:
+def _check_arguments(loss: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
     """A loss's own arguments are words from a list, switches, or numbers above 0."""
     hints = get_type_hints(loss)
     own = [
@@ -89,25 +90,55 @@ def _check_arguments(loss: Callable[..., Tensor], arguments: Mapping[str, Any]) 
 
 
 class QualityWeights(nn.Module):
-    """w per sample from the norms of teacher and student embedding; see `cmd_speaker.losses.quality`.
+    """w per sample, `max(0, offset + slope * (Q_T - Q_S))`; see `cmd_speaker.losses.quality`.
 
-    Not `enabled`, every sample with a teacher input weighs 1. Without a teacher input it weighs 0.
+    Q_T comes from the source `teacher`: "norm", a column of the bank or "none" (0 everywhere); Q_S from `student`:
+    "norm", a measure of the speech as heard, a column of the manifest or "none" (`training.qualities`). Where
+    more of a source is worse, as with clipping, its sign is changed. Each is standardised over the training
+    batches, or without `standardise` taken as it is. Not `enabled`, every sample with a teacher input weighs
+    1. Without a teacher input it weighs 0.
+
+    Raises `ValueError` for what is no name or no finite number.
     """
 
-    def __init__(self, enabled: bool = True, slope: float = 1.0, offset: float = 1.0) -> None:
+    def __init__(
+        self,
+        enabled: bool = True,
+        slope: float = 1.0,
+        offset: float = 1.0,
+        teacher: str = NORM,
+        student: str = NORM,
+        standardise: bool = True,
+    ) -> None:
         super().__init__()
-        self.enabled, self.slope, self.offset = enabled, slope, offset
-        self.teacher, self.student = NormQuality(), NormQuality()
+        for name, source in (("teacher", teacher), ("student", student)):
+            if not isinstance(source, str) or not source:
+                raise ValueError(f"quality, {name}: expected the name of a source, found {source!r}")
+        for name, number in (("slope", slope), ("offset", offset)):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                raise ValueError(f"quality, {name}: expected a finite number, found {number!r}")
+        self.enabled, self.slope, self.offset, self.standardise = enabled, slope, offset, standardise
+        self.teacher_source, self.student_source = teacher, student
+        self.teacher, self.student = StandardisedQuality(), StandardisedQuality()
 
     def forward(self, student: StudentBatch, teacher: TeacherBatch) -> Tensor:
         """Weights [batch], without gradient."""
-        matched = teacher.matched.to(student.embedding.dtype)
+        matched = teacher.matched
         if not self.enabled:
-            return matched
-        quality = torch.zeros_like(teacher.quality["norm"], dtype=torch.float32)
-        quality[teacher.matched] = self.teacher(teacher.quality["norm"][teacher.matched])
-        of_speech = self.student(student.quality["norm"])
-        return matched * quality_weights(quality, of_speech, self.slope, self.offset)
+            return matched.to(student.embedding.dtype)
+        of_teacher = self._quality(self.teacher, self.teacher_source, teacher.quality, matched)
+        everyone = torch.ones_like(matched)
+        of_speech = self._quality(self.student, self.student_source, student.quality, everyone)
+        weights = quality_weights(of_teacher, of_speech, self.slope, self.offset)
+        return weights.where(matched, 0.0).to(student.embedding.dtype)
+
+    def _quality(
+        self, standardised: StandardisedQuality, source: str, values: Mapping[str, Tensor], known: Tensor
+    ) -> Tensor:
+        if source == NONE:
+            return torch.zeros(len(known), device=known.device)
+        raw = sign_of(source) * values[source].detach().float()
+        return standardised(raw, known) if self.standardise else raw.where(known, 0.0)
 
 
 class Distillation(nn.Module):
@@ -130,8 +161,8 @@ class Distillation(nn.Module):
         """The sum of the terms, and what to log, when the share `progress` of the training is done.
 
         Logged are each term's value, its share active, the mean weight of the samples, and the weight and margin
-        of a term where they change. `NAME_active` is the share of the matched samples on which a term is not
-        zero: for a soft loss, the share outside the margin.
+        of a term where they change. `NAME_active` is the share outside the margin: of the matched samples, or of
+        their pairs or triplets.
         """
         teacher = _as_target(teacher)
         weights = self.quality(student, teacher)
@@ -139,11 +170,12 @@ class Distillation(nn.Module):
         for name, term in self.terms.items():
             factor, margin = term.now(progress)
             factor *= self.weight(progress)
-            values = term.loss(student, teacher, margin=margin)
+            found = term.loss(student, teacher, margin=margin)
+            values, outside = found if isinstance(found, Relation) else (found, found > 0)
             reduced = (weights * values).sum() / len(values)
             total = total + factor * reduced
             log[name] = reduced.detach()
-            log[f"{name}_active"] = _mean(values.detach()[teacher.matched] > 0)
+            log[f"{name}_active"] = _mean(outside[teacher.matched])
             if not (term.weight.constant and self.weight.constant):
                 log[f"{name}_weight"] = torch.tensor(factor)
             if not isinstance(margin, float):
@@ -165,6 +197,11 @@ def distillation(
     teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
     """
     changes = changes or {}
+    for each in (terms, changes):
+        if not isinstance(each, Mapping) or not all(isinstance(term, Mapping) for term in each.values()):
+            raise TypeError(
+                f"terms: expected {{LOSS: {{weight: ..., margin: ..., ...}}, ...}}, found {each!r}"
+            )
     merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
     return Distillation({name: Term.of(name, **each) for name, each in merged.items()}, quality, weight)
 

@@ -34,7 +34,8 @@ def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict
     """SpeechBrain's run options and the overrides of the YAML's keys.
 
     Names must be exact: SpeechBrain's own parser takes `--optimizer` for an abbreviation of
-    `--optimizer_step_limit` and drops it. A key that holds a number or a truth value keeps its kind.
+    `--optimizer_step_limit` and drops it. A key that holds a truth value keeps its kind; in the place of a number
+    may stand a number, a list (a schedule) or `auto`.
 
     Raises `UsageError` naming the option.
     """

@@ -26,7 +26,7 @@ from cmd_speaker.encoder import check_device
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
-from cmd_speaker.teachers.stage1 import MODALITIES
+from cmd_speaker.teachers.modalities import MODALITIES
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
 from cmd_speaker.training.run import Run, open_run
@@ -40,6 +40,7 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
+    "sample_inputs", "joint_teachers",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
@@ -71,6 +72,8 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr_schedule": (callable, "a schedule"),
     "epoch_counter": (lambda value: isinstance(value, EpochCounter), "an EpochCounter"),
     "train_logger": (lambda value: isinstance(value, TrainLogger), "a TrainLogger"),
+    "sample_inputs": (lambda value: isinstance(value, bool), "True or False"),
+    "joint_teachers": (lambda value: isinstance(value, list), "a list of teachers' names"),
     "wav_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
 }
@@ -181,7 +184,9 @@ def _check_objects(hparams: dict[str, Any]) -> None:
     for key, (is_right, expected) in OBJECTS.items():
         if key in hparams and not is_right(hparams[key]):
             raise TypeError(f"{key}: expected {expected}, found {hparams[key]!r}")
-    _check_names(hparams.get("teachers", {}), hparams.get("distillation", {}))
+    _check_names(
+        hparams.get("teachers", {}), hparams.get("distillation", {}), hparams.get("joint_teachers", [])
+    )
     for key, value in hparams.items():
         if isinstance(value, functools.partial):  # `!name:` only notes its arguments
             try:
@@ -195,13 +200,15 @@ def _are(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(is_right(each) for each in value.values())
 
 
-def _check_names(teachers: Mapping[str, Any], distillation: Mapping[str, Any]) -> None:
+def _check_names(teachers: Mapping[str, Any], distillation: Mapping[str, Any], joint: Sequence[str]) -> None:
     """Each teacher needs its terms; its name becomes a folder, a module and part of what is logged."""
     if teachers.keys() != distillation.keys():
         raise TypeError(f"distillation: expected {', '.join(teachers)}, found {', '.join(distillation)}")
     for name in teachers:
         if not str(name).isidentifier() or hasattr(nn.ModuleDict, str(name)):
             raise TypeError(f"teachers: expected names like 'text' or 'face', found '{name}'")
+    if unknown := [name for name in joint if name not in teachers]:
+        raise TypeError(f"joint_teachers: expected some of {', '.join(teachers)}, found {unknown[0]}")
 
 
 def _reason(error: Exception) -> str:

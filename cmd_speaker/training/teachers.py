@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmd_speaker.files import locked
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
+from cmd_speaker.training.qualities import check_bank, columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 
 
@@ -23,18 +23,25 @@ def prepare_teachers(
     held-out speakers and their trials; `data_root` stands for `$data_root` in the manifests' paths.
     """
     hparams, prepared = recipe.hparams, []
+    active = {name: each for name, each in hparams.get("distillation", {}).items() if each.terms}
+    # Before anything long runs: the student will ask for them.
+    read_columns(train, columns(sources(active.values())))
     for name, teacher in hparams.get("teachers", {}).items():
-        if not hparams["distillation"][name].terms:
+        if name not in active:
             continue
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
-        folder.mkdir(parents=True, exist_ok=True)
-        # Runs that share it wait for the first one to make it.
-        with locked(folder):
-            found = prepare_teacher(
-                name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
-                seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
-            )  # fmt: skip
+        found = prepare_teacher(
+            name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
+            seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
+            sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
+            command=recipe.command,
+        )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
+        if found.joint:
+            recipe.run.add_checksums(folder / "head.safetensors")
+        if active[name].quality.enabled:
+            source = active[name].quality.teacher_source
+            check_bank(name, source, found.targets.quality, folder / "index.csv")
         print(describe(found))
         prepared.append(found)
     if prepared and hparams["permute_teacher"]:

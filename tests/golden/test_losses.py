@@ -1,4 +1,4 @@
-"""Identity loss and quality weights against hand-worked values and numerical gradients."""
+"""Identity loss against hand-worked values and numerical gradients."""
 
 import math
 
@@ -7,9 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from cmd_speaker.losses.aam import AamSoftmax, aam_softmax
-from cmd_speaker.losses.quality import NormQuality, quality_weights
-from cmd_speaker.training.objective import QualityWeights
-from tests.batches import F64, student_batch, teacher_batch
+from tests.batches import F64
 
 
 def test_aam_by_hand():
@@ -53,41 +51,3 @@ def test_aam_classifier_ignores_lengths():
     embeddings, labels = torch.randn(3, 4), torch.tensor([0, 5, 2])
     torch.testing.assert_close(classifier(embeddings, labels), classifier(7 * embeddings, labels))
     assert classifier(embeddings, labels).shape == (3,)
-
-
-def test_norm_quality_by_hand():
-    quality = NormQuality()
-    # First batch (2, 4, 6): mean 4, deviation 2 -> (n - 4) / 2 / 3.
-    assert quality(torch.tensor([2.0, 4.0, 6.0])).tolist() == pytest.approx([-1 / 3, 0, 1 / 3])
-    # Second batch (4, 4): mean 4, deviation 0.99 * 2 + 0.01 * 0 = 1.98.
-    quality(torch.tensor([4.0, 4.0]))
-    assert float(quality.deviation) == pytest.approx(1.98)
-    quality.eval()
-    assert quality(torch.tensor([100.0, -100.0])).tolist() == [1.0, -1.0]
-    assert float(quality.mean) == pytest.approx(4.0)
-
-
-def test_equal_norms_have_no_quality():
-    assert NormQuality()(torch.full((8,), 3.0)).tolist() == [0.0] * 8
-
-
-def test_quality_weights_by_hand():
-    teacher_quality, student_quality = torch.tensor([0.5, -1.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
-    assert quality_weights(teacher_quality, student_quality).tolist() == [1.5, 0.0, 1.0]
-    assert quality_weights(teacher_quality, student_quality, slope=2.0, offset=0.5).tolist() == [
-        1.5,
-        0.0,
-        0.5,
-    ]
-
-
-def test_weights_are_detached():
-    student = student_batch(torch.randn(6, 4, requires_grad=True))
-    assert not QualityWeights()(student, teacher_batch(torch.randn(6, 4))).requires_grad
-
-
-def test_a_sample_without_teacher_weighs_nothing():
-    t = teacher_batch(torch.randn(4, 3), matched=[True, False, True, False])
-    weights = QualityWeights()(student_batch(torch.randn(4, 3)), t)
-    assert weights[1] == weights[3] == 0
-    assert weights[0] > 0

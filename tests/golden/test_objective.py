@@ -7,7 +7,8 @@ import pytest
 import speechbrain as sb
 import torch
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import Heard, SpeakerBrain
+from cmd_speaker.losses import Relation
 from cmd_speaker.losses.registry import LOSSES
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training.data import Batch
@@ -149,7 +150,8 @@ def test_a_sample_without_teacher_has_no_influence(name):
 def test_every_loss_falls_as_its_margin_grows_and_never_below_0(name):
     torch.manual_seed(1)
     student, t = random_batches()
-    values = torch.stack([LOSSES[name](student, t, margin) for margin in (0.0, 0.05, 0.3, 2.0, 1e4)])
+    found = [LOSSES[name](student, t, margin) for margin in (0.0, 0.05, 0.3, 2.0, 1e4)]
+    values = torch.stack([each.value if isinstance(each, Relation) else each for each in found])
     assert (values.diff(dim=0) <= 0).all()
     assert (values[0, :6] > 0).all()
     assert (values[-1] == 0).all()
@@ -183,7 +185,7 @@ def test_two_teachers_by_hand():
     def targets(*embedding):
         n = torch.arange(len(embedding))
         ones = torch.ones(len(n))
-        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), ones, n, ones, n)
+        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), {"norm": ones}, n, ones, n)
 
     def teaching(weight, margin):
         return distillation({"feature": {"weight": weight, "margin": margin}}, EQUAL)
@@ -191,6 +193,7 @@ def test_two_teachers_by_hand():
     brain = SimpleNamespace(
         device="cpu", device_type="cpu", averages=EpochAverages(), progress=0.0, identity_margin=None,
         classifier=SimpleNamespace(weight=torch.eye(2), scale=30.0),
+        loader=SimpleNamespace(dataset=SimpleNamespace(quality_names=[])),
         targets={"text": targets([0.0, 1.0]), "face": targets([9.0, 9.0], [0.0, -1.0])},
         modules=SimpleNamespace(
             identity=lambda embeddings, labels: torch.tensor([0.5, 0.0]),
@@ -198,8 +201,8 @@ def test_two_teachers_by_hand():
         ),
     )  # fmt: skip
     # text, row 0 for both: distances sqrt(2) and 0. face: none for the first, row 1 for the second, 2 - 0.5.
-    batch = Batch(torch.empty(2, 0), torch.tensor([0, 1]), torch.tensor([[0, -1], [0, 1]]))
-    loss = SpeakerBrain.compute_objectives(brain, (s, torch.arange(2)), batch, sb.Stage.TRAIN)
+    batch = Batch(torch.empty(2, 0), torch.tensor([0, 1]), torch.tensor([[0, -1], [0, 1]]), torch.empty(2, 0))
+    loss = SpeakerBrain.compute_objectives(brain, Heard(s, torch.arange(2), {}), batch, sb.Stage.TRAIN)
     assert float(loss) == pytest.approx(0.25 + 2.0 * math.sqrt(2) / 2 + 0.5 * 1.5 / 2)
     assert brain.averages.take() == pytest.approx(
         {"identity": 0.25, "text.weight": 1, "text.feature": math.sqrt(2) / 2, "text.feature_active": 0.5,

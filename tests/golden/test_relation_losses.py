@@ -11,6 +11,7 @@ from torch import distributed, multiprocessing
 
 from cmd_speaker.losses.angle import angle_loss
 from cmd_speaker.losses.pair_distance import pair_distance_loss
+from cmd_speaker.training.objective import QualityWeights, distillation
 from tests.batches import F64, student_batch, teacher_batch
 
 LOSSES = (angle_loss, pair_distance_loss)
@@ -28,15 +29,15 @@ def test_angle_by_hand(margin, expected):
     """
     student = student_batch(points([0, 0], [1, 0], [0, 1]))
     t = teacher_batch(points([0, 0], [1, 0], [0.5, math.sqrt(3) / 2]))
-    assert angle_loss(student, t, margin).tolist() == pytest.approx(expected, abs=1e-7)
+    assert angle_loss(student, t, margin).value.tolist() == pytest.approx(expected, abs=1e-7)
 
 
 def test_a_large_difference_counts_linearly():
     # At the first point the student's angle is 180 degrees, the teacher's 0: difference 2, Huber 2 - 0.5.
     student = student_batch(points([0, 0], [1, 0], [-1, 0]))
     t = teacher_batch(points([0, 0], [1, 0], [2, 0]))
-    assert float(angle_loss(student, t)[0]) == pytest.approx(1.5)
-    assert float(angle_loss(student, t, 0.5)[0]) == pytest.approx(1.0)
+    assert float(angle_loss(student, t).value[0]) == pytest.approx(1.5)
+    assert float(angle_loss(student, t, 0.5).value[0]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,18 @@ def test_pair_distance_by_hand(margin, expected):
     loss = pair_distance_loss(
         student_batch(points([0], [1], [3])), teacher_batch(points([0], [1], [2])), margin
     )
-    assert loss.tolist() == pytest.approx(expected, abs=1e-12)
+    assert loss.value.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_share_of_relations_outside_the_margin():
+    """As by hand above: beyond 0.3 only the first point's triplets; 0.25 of two pairs in three beyond 0.2."""
+    triangle, equilateral = points([0, 0], [1, 0], [0, 1]), points([0, 0], [1, 0], [0.5, math.sqrt(3) / 2])
+    found = angle_loss(student_batch(triangle), teacher_batch(equilateral), 0.3)
+    assert found.outside.tolist() == [1, 0, 0]
+    line = student_batch(points([0], [1], [3])), teacher_batch(points([0], [1], [2]))
+    assert pair_distance_loss(*line, 0.2).outside.tolist() == [0.5, 1, 0.5]
+    _, log = distillation({"pair_distance": {"weight": 1, "margin": 0.2}}, QualityWeights(False))(*line, 0.0)
+    assert float(log["pair_distance_active"]) == pytest.approx(2 / 3)
 
 
 def huber(x):
@@ -87,7 +99,7 @@ def test_the_definition(loss, definition, margin, normalised):
     rng = np.random.default_rng(0)
     s, t = rng.normal(size=(2, 7, 4)) * rng.uniform(1, 5, (2, 7, 1))
     matched = [True, True, False, True, True, True, True]
-    values = loss(student_batch(s), teacher_batch(t, matched=matched), margin, normalised=normalised)
+    values = loss(student_batch(s), teacher_batch(t, matched=matched), margin, normalised=normalised).value
     if normalised:
         s, t = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (s, t))
     known = [0, 1, 3, 4, 5, 6]
@@ -102,7 +114,7 @@ def test_relations_of_equal_shapes_cost_nothing(loss):
     t = torch.randn(6, 4, dtype=F64)
     turn = torch.linalg.qr(torch.randn(4, 4, dtype=F64))[0]
     s = (3 * t @ turn + torch.randn(4, dtype=F64)).requires_grad_()
-    values = loss(student_batch(s), teacher_batch(t))
+    values = loss(student_batch(s), teacher_batch(t)).value
     assert values.max() < 1e-12
     values.sum().backward()
     assert s.grad.isfinite().all()
@@ -113,7 +125,7 @@ def test_relation_gradients(loss):
     torch.manual_seed(0)
     s = torch.randn(6, 3, dtype=F64, requires_grad=True)
     t = teacher_batch(torch.randn(6, 3), matched=[True] * 5 + [False])
-    assert torch.autograd.gradcheck(lambda s: loss(student_batch(s), t, 0.05), s)
+    assert torch.autograd.gradcheck(lambda s: loss(student_batch(s), t, 0.05).value, s)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -130,7 +142,7 @@ def test_coincident_points_have_finite_gradients(loss):
         (s[:1], t[:1]),
     ):
         student = student.clone().requires_grad_()
-        values = loss(student_batch(student), teacher_batch(other)._replace(embedding=other))
+        values = loss(student_batch(student), teacher_batch(other)._replace(embedding=other)).value
         values.sum().backward()
         assert values.isfinite().all()
         assert student.grad.abs().max() < 100
@@ -141,7 +153,7 @@ def test_there_is_no_angle_between_a_point_and_itself():
     rng = np.random.default_rng(1)
     s, t = rng.normal(size=(2, 4, 3))
     t[3] = t[0]
-    values = angle_loss(student_batch(s), teacher_batch(t))
+    values = angle_loss(student_batch(s), teacher_batch(t)).value
     # Only 1 and 2 are left for the first and the fourth; the others have all.
     expected = [angle_by_definition(s, t, 0, [1, 2], 0), angle_by_definition(s, t, 1, [0, 2, 3], 0),
                 angle_by_definition(s, t, 2, [0, 1, 3], 0), angle_by_definition(s, t, 3, [1, 2], 0)]  # fmt: skip
@@ -157,7 +169,7 @@ def eight_samples():
 def values_and_gradient(s, t, matched, margin=0.05):
     s = s.clone().requires_grad_()
     batches = student_batch(s), teacher_batch(t)._replace(matched=matched)
-    values = [loss(*batches, margin) for loss in LOSSES]
+    values = [loss(*batches, margin).value for loss in LOSSES]
     sum(each.sum() for each in values).backward()
     return torch.stack(values).detach(), s.grad
 

@@ -152,7 +152,7 @@ def test_words_that_belong_to_no_option(cli, tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("no", False), ("True", True), ("1e-3", 0.001), ("7", 7), ("a #b=c: d", "a #b=c: d"), ("", None),
-     ("{a: 1}", {"a": 1}), ("2026-11-21", "2026-11-21")],
+     ("{a: 1}", {"a": 1}), ("[[0, 1e-3], ['7', no]]", [[0, 0.001], ["7", False]]), ("2026-11-21", "2026-11-21")],
 )  # fmt: skip
 def test_values_arrive_as_they_were_typed(tmp_path, text, value):
     (tmp_path / "x.yaml").write_text("key: null\n")

@@ -22,6 +22,7 @@ from cmd_speaker.training.log import last_epoch
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from data_prep.speechocean762 import prepare
+from tests.teachers import match_of
 from tests.training import OWN_KEYS, arguments, text_and_face, weights
 
 EVERYTHING_ON = {
@@ -167,7 +168,7 @@ def random_targets():
     """Four rows of four identities in a space of 12."""
     each = torch.arange(4)
     return TeacherTargets(
-        torch.randn(4, 12), each, torch.randn(4, 12), torch.rand(4), each, torch.zeros(4), each
+        torch.randn(4, 12), each, torch.randn(4, 12), {"norm": torch.rand(4)}, each, torch.zeros(4), each
     )
 
 
@@ -183,7 +184,9 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
     train_set = load_manifest(corpus.train, recipe.hparams["data_folder"])
     rows, face_rows = np.arange(16) % 4, np.arange(16) % 5 - 1
     t, face = random_targets(), random_targets()
-    teachers = [PreparedTeacher("text", t, rows, {}), PreparedTeacher("face", face, face_rows, {})]
+    teachers = [
+        PreparedTeacher("text", t, match_of(rows), {}), PreparedTeacher("face", face, match_of(face_rows), {})
+    ]  # fmt: skip
     brain, loader = build_brain(recipe, train_set, None, teachers)
     brain.on_fit_start()
     seen = []
@@ -194,16 +197,16 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
         seen.append(batch.waveforms)
         brain.on_fit_batch_start(batch, True)
         assert brain.optimizer.param_groups[0]["lr"] == OneCycle(0.002)(0, 8)
-        embedding, index = brain.compute_forward(batch, sb.Stage.TRAIN)
-        assert index.tolist() == [0, 1, 2, 3]
-        loss = brain.compute_objectives((embedding, index), batch, sb.Stage.TRAIN)
-        s, text_rows = normalize(embedding), batch.rows[:, 0]
+        heard = brain.compute_forward(batch, sb.Stage.TRAIN)
+        assert heard.origin.tolist() == [0, 1, 2, 3]
+        loss = brain.compute_objectives(heard, batch, sb.Stage.TRAIN)
+        s, text_rows = normalize(heard.embeddings), batch.rows[:, 0]
         feature = ((s - normalize(t.embedding[text_rows])).norm(dim=1) - 0.3).clamp_min(0).mean()
         classifier = cross_entropy(10 * s @ normalize(t.classifier).T, t.label[text_rows])
         seen_faces = [k for k in range(4) if batch.rows[k, 1] >= 0]
         distances = [(s[k] - normalize(face.embedding[batch.rows[k, 1]], dim=0)).norm() for k in seen_faces]
         from_face = sum((distance - 0.8).clamp_min(0) for distance in distances) / 4
-        identity = brain.modules.identity(embedding, batch.labels).mean()
+        identity = brain.modules.identity(heard.embeddings, batch.labels).mean()
         torch.testing.assert_close(loss, identity + 2 * feature + 0.5 * classifier + 3 * from_face)
     assert brain.total_steps == 8
     assert not torch.equal(*seen), "another epoch, other crops"

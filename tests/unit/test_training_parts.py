@@ -92,7 +92,7 @@ def corpus(tmp_path):
 def crops(corpus, **changes):
     options = {
         "labels": corpus.label_map(),
-        "rows": np.array([[5, 0], [-1, 1], [7, -1]]),
+        "rows": [lambda seed, epoch, index: [5, -1, 7][index], lambda seed, epoch, index: [0, 1, -1][index]],
         "seconds": 0.5,
         "seed": 1,
         **changes,
@@ -113,7 +113,10 @@ def test_a_crop_depends_on_seed_epoch_and_utterance_only(corpus):
 
 
 def test_a_batch(corpus):
-    batch = collate([crops(corpus)[i] for i in range(3)])
+    measured = np.array([[1.5], [2.5], [3.5]], np.float32)
+    dataset = crops(corpus, quality_names=["snr"], qualities=measured)
+    batch = collate([dataset[i] for i in range(3)])
+    assert batch.qualities.tolist() == [[1.5], [2.5], [3.5]]
     assert batch.waveforms.shape == (3, 8000)
     assert batch.labels.tolist() == [0, 1, 0]
     assert batch.rows.tolist() == [[5, 0], [-1, 1], [7, -1]]
@@ -122,8 +125,9 @@ def test_a_batch(corpus):
 
 
 def test_a_batch_without_a_teacher(corpus):
-    dataset = crops(corpus, rows=np.empty((3, 0), dtype=np.int64))
-    assert collate([dataset[i] for i in range(3)]).rows.shape == (3, 0)
+    dataset = crops(corpus, rows=[])
+    batch = collate([dataset[i] for i in range(3)])
+    assert batch.rows.shape == batch.qualities.shape == (3, 0)
 
 
 def test_decoded_audio_is_the_file_and_is_made_again_when_it_changes(corpus, tmp_path):
