@@ -1,6 +1,6 @@
 """Stage 1: head and teacher classifier are fitted on the bank, then frozen.
 
-x -> [linear map to the student's size] -> x + P(x) -> t -> teacher classifier. Classes are the identities;
+x -> less its mean, [linear map to the student's size] -> y + P(y) -> t -> teacher classifier. Classes are the identities;
 those with one and the same set of inputs, which no teacher can tell apart, are one class.
 """
 
@@ -28,37 +28,59 @@ QUALITY = "quality."
 
 
 class TeacherHead(nn.Module):
-    """`x + P(x)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
+    """`y + P(y)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
 
-    Where the teacher's size is not the student's, a linear map comes first [ours]. x [rows, D_T] ->
-    t [rows, D_S].
+    y is the teacher's embedding x less the bank's mean, in the student's size: what all inputs have in common
+    says nothing [ours]. Where the sizes differ a linear map comes first, which is fitted like P [ours].
+
+    Without `residual` there is no P, and the map is a fixed orthonormal one: t has the geometry of x, exactly
+    where the student is at least as large, else on average [ours]. Fitted, a head is free to push all
+    identities apart, and what the teacher knew of their likeness is lost.
+
+    x [rows, D_T] -> t [rows, D_S].
     """
 
-    def __init__(self, teacher_size: int, student_size: int, narrow: int = 48) -> None:
+    mean: Tensor
+
+    def __init__(self, teacher_size: int, student_size: int, residual: bool = True, narrow: int = 48) -> None:
         super().__init__()
         same = teacher_size == student_size
-        self.resize: nn.Module = nn.Identity() if same else nn.Linear(teacher_size, student_size)
-        self.bottleneck = nn.Sequential(
-            nn.Linear(student_size, student_size),
-            nn.ReLU(),
-            nn.Linear(student_size, narrow),
-            nn.ReLU(),
-            nn.Linear(narrow, student_size),
+        self.register_buffer("mean", torch.zeros(teacher_size))
+        self.resize: nn.Module = (
+            nn.Identity() if same else nn.Linear(teacher_size, student_size, bias=residual)
         )
+        self.bottleneck: nn.Module | None = None
+        if residual:
+            self.bottleneck = nn.Sequential(
+                nn.Linear(student_size, student_size),
+                nn.ReLU(),
+                nn.Linear(student_size, narrow),
+                nn.ReLU(),
+                nn.Linear(narrow, student_size),
+            )
+        elif isinstance(self.resize, nn.Linear):
+            nn.init.orthogonal_(self.resize.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.resize(x)
-        return x + self.bottleneck(x)
+        y = self.resize(x - self.mean)
+        return y if self.bottleneck is None else y + self.bottleneck(y)
+
+    @property
+    def fitted(self) -> list[nn.Parameter]:
+        """What stage 1 fits beside the classifier."""
+        return [] if self.bottleneck is None else list(self.parameters())
 
     def save(self, path: str | Path) -> None:
         with write_atomically(path) as temporary:
             save_file(self.state_dict(), temporary)
 
     @classmethod
-    def load(cls, path: str | Path, teacher_size: int, student_size: int) -> TeacherHead:
+    def load(
+        cls, path: str | Path, teacher_size: int, student_size: int, residual: bool = True
+    ) -> TeacherHead:
         """Read what `save` wrote; raises `DataError` where the file is damaged. The random state stays."""
         with torch.random.fork_rng(devices=[]):
-            head = cls(teacher_size, student_size)
+            head = cls(teacher_size, student_size, residual)
         try:
             head.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -188,10 +210,11 @@ def fit_head(
     steps: int = 300,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    residual: bool = True,
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
     """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
-    `speakers` are the student's classes, in their order. The global random state is left as it was.
+    Without `residual` the classifier alone, see `TeacherHead`. `speakers` are the student's classes, in their order. The global random state is left as it was.
     """
     identities, classes = _identities_and_classes(bank)
     identity = torch.tensor([identities[row.identity] for row in bank.rows])
@@ -200,9 +223,10 @@ def fit_head(
     x = torch.from_numpy(bank.embeddings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = TeacherHead(x.shape[1], student_size)
+        head = TeacherHead(x.shape[1], student_size, residual)
+        head.mean.copy_(x.mean(0))
         classifier = AamSoftmax(n_classes, student_size)
-        parameters = [*head.parameters(), *classifier.parameters()]
+        parameters = [*head.fitted, *classifier.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
         for _ in range(steps):

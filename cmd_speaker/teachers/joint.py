@@ -26,7 +26,9 @@ class JointTeacher(nn.Module):
 
     def __init__(self, head: TeacherHead, x: Tensor, targets: TeacherTargets) -> None:
         super().__init__()
-        self.head = deepcopy(head).requires_grad_(True)
+        self.head = deepcopy(head)
+        for parameter in self.head.fitted:
+            parameter.requires_grad_(True)
         with torch.random.fork_rng(devices=[]):  # its first weights are not used
             self.classifier = AamSoftmax(*targets.classifier.shape)
         self.classifier.weight.data.copy_(targets.classifier)

@@ -65,6 +65,7 @@ def prepare_teacher(
     rebuild: bool = False,
     sample_inputs: bool = True,
     joint: bool = False,
+    residual: bool = True,
     command: str = "",
 ) -> PreparedTeacher:
     """Bank, head and targets of a teacher, made or read from `folder`; runs that share it wait for each other.
@@ -72,7 +73,7 @@ def prepare_teacher(
     `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
     `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
     `$data_root`; for vectors its speakers, sessions and utterances. `valid` (held-out training speakers) is only
-    scored, never fitted.
+    scored, never fitted. Without `residual` the teacher's embeddings are taken as they are, see `TeacherHead`.
     """
     modality, folder = MODALITIES[teacher.modality], Path(folder)
     inputs = modality.inputs(teacher, train, data_root)
@@ -85,7 +86,7 @@ def prepare_teacher(
     match = match_rows([(each.level, each.key) for each in inputs], train)
     missing = check_speakers(match, [each.identity for each in inputs], train)
     folder.mkdir(parents=True, exist_ok=True)
-    made_from = _made_from(train, valid, student_size, seed)
+    made_from = _made_from(train, valid, student_size, seed) | {"residual_head": residual}
     with locked(folder):
         if rebuild or not (folder / "report.json").is_file():
             _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
@@ -99,7 +100,7 @@ def prepare_teacher(
                 expected=made_from, found=report["made_from"],
                 fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
             )  # fmt: skip
-        learner = _learner(folder, bank, targets) if joint else None
+        learner = _learner(folder, bank, targets, residual) if joint else None
     check_classes([row.identity for row in bank.rows], targets.label.tolist(), folder)
     report |= {
         "matched": match.coverage(),
@@ -110,9 +111,9 @@ def prepare_teacher(
     return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
 
 
-def _learner(folder: Path, bank: Bank, targets: TeacherTargets) -> JointTeacher:
+def _learner(folder: Path, bank: Bank, targets: TeacherTargets, residual: bool) -> JointTeacher:
     sizes = bank.embeddings.shape[1], targets.embedding.shape[1]
-    head = TeacherHead.load(folder / "head.safetensors", *sizes)
+    head = TeacherHead.load(folder / "head.safetensors", *sizes, residual)
     return JointTeacher(head, torch.from_numpy(bank.embeddings), targets)
 
 
@@ -133,7 +134,9 @@ def _make(
     (folder / "report.json").unlink(missing_ok=True)
     modality.fit(teacher, inputs, train)
     bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
-    head, targets, stage1 = fit_head(bank, student_size, train.speakers, seed=made_from["seed"])
+    head, targets, stage1 = fit_head(
+        bank, student_size, train.speakers, seed=made_from["seed"], residual=made_from["residual_head"]
+    )
     head.save(folder / "head.safetensors")
     targets.save(folder / "targets.safetensors")
     report = {

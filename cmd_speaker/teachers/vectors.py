@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class VectorTeacher:
-    """Embeddings read from `embeddings`, whose speakers the CSV file `table` names.
+    """Embeddings read from `embeddings`, whose speakers the CSV file `table` names; both null: of nobody.
 
     Raises `DataError` or `DataErrors` where a file is missing or damaged, and naming every row of the table
     without an embedding, every embedding of length 0 and every quality that is no number. Embeddings that no
@@ -47,7 +47,17 @@ class VectorTeacher:
 
     modality = "vectors"
 
-    def __init__(self, embeddings: str | Path, table: str | Path) -> None:
+    def __init__(self, embeddings: str | Path | None = None, table: str | Path | None = None) -> None:
+        self.rows: list[Row] = []
+        self.vectors: dict[str, np.ndarray] = {}
+        self.unnamed, self.model = 0, "none"
+        if embeddings is None and table is None:
+            return
+        if embeddings is None or table is None:
+            raise DataError(
+                "a teacher of vectors has two files", file=embeddings or table,
+                expected="embeddings and a table that says whose they are", found="only one of them",
+            )  # fmt: skip
         self.table = Path(table)
         stored = load_embeddings(embeddings)
         places = stored.index()

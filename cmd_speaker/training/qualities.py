@@ -43,7 +43,7 @@ def read_columns(manifest: Manifest, names: Sequence[str]) -> np.ndarray:
 
     Raises `DataError` where it lacks one of them, and `DataErrors` for every value that is no finite number.
     """
-    known = ["duration", *manifest.utterances[0].fields]
+    known = ["duration", *(name for each in manifest.utterances[:1] for name in each.fields)]
     others = [NORM, NONE, *MEASURES]
     for name in names:
         if name not in known:

@@ -40,7 +40,7 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
-    "sample_inputs", "joint_teachers",
+    "sample_inputs", "joint_teachers", "residual_head",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
@@ -54,6 +54,7 @@ LEAST: dict[str, tuple[Any, float]] = {
 """Kind and least value of the numbers that recipes have, where they have them."""
 SCHEDULES = {
     "identity_margin", "margin", "feature_weight", "classifier_weight", "text_teacher", "face_teacher",
+    "vector_teacher",
 }  # fmt: skip
 """Numbers that may also change with the step, where recipes have them."""
 OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -73,6 +74,7 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epoch_counter": (lambda value: isinstance(value, EpochCounter), "an EpochCounter"),
     "train_logger": (lambda value: isinstance(value, TrainLogger), "a TrainLogger"),
     "sample_inputs": (lambda value: isinstance(value, bool), "True or False"),
+    "residual_head": (lambda value: isinstance(value, bool), "True or False"),
     "joint_teachers": (lambda value: isinstance(value, list), "a list of teachers' names"),
     "wav_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),

@@ -63,6 +63,9 @@ def test_the_share_of_relations_outside_the_margin():
     assert found.outside.tolist() == [1, 0, 0]
     line = student_batch(points([0], [1], [3])), teacher_batch(points([0], [1], [2]))
     assert pair_distance_loss(*line, 0.2).outside.tolist() == [0.5, 1, 0.5]
+    unmatched = teacher_batch(points([0], [1], [2], [-9]), matched=[True, True, True, False])
+    more = pair_distance_loss(student_batch(points([0], [1], [3], [50])), unmatched, 0.2)
+    assert more.outside.tolist() == [0.5, 1, 0.5, 0]
     _, log = distillation({"pair_distance": {"weight": 1, "margin": 0.2}}, QualityWeights(False))(*line, 0.0)
     assert float(log["pair_distance_active"]) == pytest.approx(2 / 3)
 

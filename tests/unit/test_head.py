@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cmd_speaker.errors import DataError
+from cmd_speaker.teachers.auto_margin import auto_margin
 from cmd_speaker.teachers.bank import Bank, BankRow, embed_inputs, text_inputs
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
 from tests.teachers import TEXTS, small, write_texts
@@ -70,12 +71,13 @@ def test_the_teachers_class_of_each_student_class():
     assert batch.class_map[2] == -1
 
 
-def test_the_auto_margin_leaves_room_for_speakers_of_one_class():
-    """Two speakers with one text: room for two; the third has a text of its own."""
-    _, targets, _ = fit_head(bank_of([("a", "p"), ("b", "p"), ("c", "q")]), 8, "abc", steps=5)
-    room = (2 - 2 * (0.1 + 0.9 / 2) ** 0.5) ** 0.5
-    assert targets.auto_margin.tolist() == pytest.approx([room, room, 0], abs=1e-6)
-    assert targets.batch(torch.tensor([2, 0])).auto_margin.tolist() == pytest.approx([0, room], abs=1e-6)
+def test_each_row_has_its_auto_margin():
+    """The rule's, of the fitted embeddings: one for both speakers of class p, another for q."""
+    _, targets, _ = fit_head(bank_of([("a", "p"), ("b", "p"), ("c", "q"), ("d", "r")]), 8, "abcd", steps=5)
+    expected = auto_margin(targets.embedding, targets.label, targets.identity)
+    assert torch.equal(targets.auto_margin, expected)
+    assert expected[0] == expected[1] != expected[2]
+    assert torch.equal(targets.batch(torch.tensor([2, -1, 0])).auto_margin[[0, 2]], expected[[2, 0]])
 
 
 def test_fitting_leaves_the_random_state():

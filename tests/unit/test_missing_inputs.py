@@ -41,9 +41,7 @@ def objective(term, rows, joint=()):
     identity = AamSoftmax(4, 8)
     modules = {
         "identity": identity,
-        "distillation": nn.ModuleDict(
-            {name: distillation({term: {"weight": 1}}, QualityWeights()) for name in rows}
-        ),
+        "distillation": nn.ModuleDict({name: distillation({term: {"weight": 1}}, {}) for name in rows}),
         **{f"joint_{name}": JointTeacher(*made[name]) for name in joint},
     }
     brain = SimpleNamespace(
