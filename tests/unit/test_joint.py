@@ -12,7 +12,7 @@ from cmd_speaker.losses.registry import LOSSES
 from cmd_speaker.teachers.bank import Bank, BankRow
 from cmd_speaker.teachers.head import TeacherHead, fit_head
 from cmd_speaker.teachers.joint import JointTeacher
-from cmd_speaker.training.objective import QualityWeights, distillation
+from cmd_speaker.training.objective import distillation
 
 SPEAKERS = ["a", "b", "c", "d"]
 

@@ -15,7 +15,7 @@ from cmd_speaker.teachers.bank import Bank, BankRow
 from cmd_speaker.teachers.head import fit_head
 from cmd_speaker.teachers.joint import JointTeacher
 from cmd_speaker.training.data import Batch
-from cmd_speaker.training.objective import QualityWeights, distillation
+from cmd_speaker.training.objective import distillation
 from cmd_speaker.training.state import EpochAverages
 
 SPEAKERS = ["a", "b", "c", "d"]
