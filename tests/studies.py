@@ -20,6 +20,8 @@ teachers:
         seed: !ref <seed>
 student: !new:builtins.dict
 permute_teacher: False
+distillation: !new:builtins.dict
+    text: !ref <terms>
 utterances_per_speaker: 0
 """
 

@@ -40,8 +40,8 @@ class Line:
         return self.configuration.name
 
     @property
-    def validation_eer(self) -> float:
-        """Mean over the seeds, a fraction."""
+    def validation_eer(self) -> float | None:
+        """Mean over the seeds, a fraction; None without validation speakers."""
         return mean_validation(self.results)
 
     @property

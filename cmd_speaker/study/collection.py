@@ -39,15 +39,9 @@ class Result:
         return epochs(self._only(LOG).parent)
 
     @property
-    def validation_eer(self) -> float:
-        """Of the last epoch, a fraction."""
-        last = self.epochs[-1]
-        if VALIDATION not in last:
-            raise DataError(
-                "the run was not validated", file=self._only(LOG), expected=f"'{VALIDATION}' in its last line",
-                found=", ".join(last), fix="Hold validation speakers out",
-            )  # fmt: skip
-        return last[VALIDATION]
+    def validation_eer(self) -> float | None:
+        """Of the last epoch, a fraction; None where there are no validation speakers."""
+        return self.epochs[-1].get(VALIDATION)
 
     @cached_property
     def student(self) -> Path:
@@ -120,6 +114,18 @@ def grouped(results: Sequence[Result], condition: str) -> dict[str, list[Result]
     return found
 
 
-def mean_validation(results: Sequence[Result]) -> float:
-    """The validation EER, averaged over the runs of one configuration."""
-    return sum(result.validation_eer for result in results) / len(results)
+def mean_validation(results: Sequence[Result]) -> float | None:
+    """The validation EER, averaged over the runs of one configuration; None where one was not validated."""
+    rates = [rate for result in results if (rate := result.validation_eer) is not None]
+    return sum(rates) / len(rates) if rates and len(rates) == len(results) else None
+
+
+def by_validation(results: Sequence[Result]) -> float:
+    """The same, to put configurations in order; raises `DataError` where one was not validated."""
+    rate = mean_validation(results)
+    if rate is None:
+        raise DataError(
+            "the run was not validated", file=results[0].folder, expected=f"'{VALIDATION}' in its last epoch",
+            found=", ".join(results[0].epochs[-1]), fix="Hold validation speakers out",
+        )  # fmt: skip
+    return rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cmd_speaker.study.collection import Result, grouped, mean_validation
+from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.runner import Failure
 from cmd_speaker.study.spec import Study
 
@@ -32,7 +32,7 @@ def choose(study: Study, screened: Sequence[Result]) -> dict[str, list[str]]:
     chosen = {}
     for condition in study.conditions:
         ranked = sorted(
-            (mean_validation(results), name)
+            (by_validation(results), name)
             for name, results in grouped(screened, condition).items()
             if name != study.baseline and len(results) == len(study.screen.seeds)
         )

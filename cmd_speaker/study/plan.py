@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from cmd_speaker.files import json_checksum
-from cmd_speaker.study.spec import CHOSEN, Configuration, Phase, Study, slug
+from cmd_speaker.study.spec import CHOSEN, CONTROL, Configuration, Phase, Study, slug
 from cmd_speaker.study.values import merge, text_of
 from cmd_speaker.training.options import top_level
 from cmd_speaker.training.recipe import SHARED_KEYS
@@ -23,6 +23,8 @@ PLACES = {*SHARED_KEYS, "output_folder", "device", "num_workers", "noprogressbar
 """Keys that say where and how a run is done, and do not change its result."""
 TEACHER_PARTS = ("teachers", "student")
 """Keys of a recipe whose values, with all that they refer to, decide stage 1."""
+AFTER_TEACHERS = {CONTROL, "test", "number_of_epochs", "validation_interval"}
+"""Keys that stage 1 does not know, beside those of the distillation."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,14 @@ class Run:
         """Its name for people."""
         return f"{self.configuration.name}, {self.condition}, seed {self.seed}"
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The values that decide its result."""
+        return {key: value for key, value in self.values.items() if key not in PLACES}
+
     def fingerprint(self, recipe: Path) -> str:
-        """What decides its result: the recipe's name and the values, but for places and devices."""
-        decisive = {key: value for key, value in self.values.items() if key not in PLACES}
-        return json_checksum({"recipe": recipe.name, "values": decisive})
+        """The checksum of what decides its result: the recipe's name and the values."""
+        return json_checksum({"recipe": recipe.name, "values": self.decisive})
 
 
 def screening_runs(study: Study) -> list[Run]:
@@ -118,12 +124,13 @@ class Command:
     def _shared(self, run: Run) -> dict[str, str]:
         """Folders that the recipe would make in every run's own folder, and that several runs can share.
 
-        A corpus that a recipe makes belongs to a condition, decoded audio to all, and a teacher to those with
-        the same seed, data, teachers and student.
+        A corpus that a recipe makes belongs to a condition, decoded audio to all, and a teacher to the runs that
+        differ only in what comes after it.
         """
-        deciding = set().union(*(self._refers_to(key) for key in TEACHER_PARTS))
-        deciding |= {key for values in self.study.conditions.values() for key in values} | {"seed"}
-        made_of = {key: value for key, value in run.values.items() if key in deciding}
+        after = self._refers_to("distillation") - set().union(
+            *(self._refers_to(key) for key in TEACHER_PARTS)
+        )
+        made_of = {key: value for key, value in run.decisive.items() if key not in after | AFTER_TEACHERS}
         places = {
             "data_folder": f"corpora/{slug(run.condition)}",
             "cache_folder": "cache",

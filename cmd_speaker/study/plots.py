@@ -15,7 +15,7 @@ from cmd_speaker.report.svg import HEIGHT, Axis, Plot, linear_axis, swatch
 from cmd_speaker.report.tables import NOTHING, Table
 from cmd_speaker.study.analysis import Compared, Line, sign
 from cmd_speaker.study.collection import Result
-from cmd_speaker.study.spec import Configuration
+from cmd_speaker.study.spec import Configuration, control_name
 from cmd_speaker.study.verdict import points
 
 ROW = 36.0
@@ -23,6 +23,8 @@ ROW = 36.0
 CLASSES = {-1: "s3", 0: "s6", 1: "s2"}
 """Style of a difference: better, open, worse."""
 WORDS = {-1: "better than the baseline", 0: "cannot be told", 1: "worse than the baseline"}
+SHOWN = 38
+"""Characters of a name in that picture."""
 MARGIN = "margin"
 
 
@@ -49,7 +51,8 @@ def differences_figure(key: str, compared: Compared, baseline: str) -> Figure:
     for place, (name, found, is_control) in enumerate(rows):
         height = count - 1 - place
         style = CLASSES[sign(found.interval)]
-        plot.text(plot.x.low, height + 0.22, name)
+        shown = "its control, permuted" if is_control else name
+        plot.text(plot.x.low, height + 0.22, shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}...")
         bounds = np.array([100 * found.interval.low, 100 * found.interval.high])
         plot.line(bounds, np.array([height - 0.2] * 2), f"{style} d3" if is_control else style)
         plot.marker(
@@ -73,7 +76,7 @@ def _differences(lines: Sequence[Line]) -> list[tuple[str, Difference, bool]]:
         if line.difference is not None:
             rows.append((line.name, line.difference, False))
         if line.control is not None and line.control.difference is not None:
-            rows.append((f"its control, permuted ({line.name})", line.control.difference.eer, True))
+            rows.append((control_name(line.name), line.control.difference.eer, True))
     return rows
 
 
@@ -140,7 +143,7 @@ def _curve(results: Sequence[Result], name: str) -> dict[float, float]:
 
 
 def noise_figure(key: str, eers: Mapping[str, Mapping[float, float]], clean: Mapping[str, float]) -> Figure:
-    """EER against the noise, one line for each configuration; clean speech stands right of the highest SNR."""
+    """EER against the noise, one line for each configuration; clean speech stands first."""
     snrs = sorted({snr for found in eers.values() for snr in found}, reverse=True)
     places = {snr: float(place) for place, snr in enumerate(snrs, start=1)}
     series = [

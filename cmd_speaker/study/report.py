@@ -18,7 +18,7 @@ from cmd_speaker.report.markdown import markdown_text
 from cmd_speaker.report.page import html_page
 from cmd_speaker.report.tables import Table
 from cmd_speaker.study.analysis import Compared
-from cmd_speaker.study.collection import Result, grouped, mean_validation
+from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.outcome import RULE, Outcome
 from cmd_speaker.study.plots import curve_figures, differences_figure, noise_figure, sweep_figure
 from cmd_speaker.study.spec import Configuration
@@ -114,6 +114,12 @@ def _warnings(findings: Findings) -> list[str]:
         warnings.append(
             f"the runs were made by {len(commits)} versions of the code: {', '.join(sorted(commits))}"
         )
+    threads = sorted({result.record["threads"] for result in findings.results if "threads" in result.record})
+    if len(threads) > 1:
+        numbers = " and ".join(map(str, threads))
+        warnings.append(
+            f"the runs were made on {numbers} threads, which alone makes the bits of a run differ"
+        )
     return list(dict.fromkeys(filter(None, warnings)))
 
 
@@ -132,8 +138,8 @@ def _sweeps(findings: Findings) -> list[Figure]:
     figures, outcome = [], findings.outcome
     for number, condition in enumerate(outcome.study.conditions):
         found = grouped(outcome.screened, condition)
-        validated = [(runs[0].run.configuration, mean_validation(runs)) for runs in found.values()]
-        base = [run.validation_eer for run in found.get(outcome.study.baseline, [])]
+        validated = [(runs[0].run.configuration, by_validation(runs)) for runs in found.values()]
+        base = [by_validation([run]) for run in found.get(outcome.study.baseline, [])]
         figures.append(sweep_figure(f"screened-{number}", f"Validation EER, {condition},", validated, base))
     for number, part in enumerate(findings.compared):
         tested: list[tuple[Configuration, float]] = [

@@ -17,6 +17,7 @@ from typing import IO, Any
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import locked, write_json
 from cmd_speaker.study.plan import Command, Run
+from cmd_speaker.training.run import FOLDERS
 
 TAIL = 12
 """Lines of a failed run's log that are shown."""
@@ -74,16 +75,17 @@ class Records:
         record = self.read(run)
         return record is not None and record["state"] == "finished"
 
-    def write(self, run: Run, state: str, seconds: float, code: int | None = None) -> None:
-        """Note how far a run is; its folders are named as seen from `out`, so that this can be published."""
+    def write(self, run: Run, state: str, seconds: float, threads: int, code: int | None = None) -> None:
+        """Note how far a run is, with no folder of this machine, so that it can be published."""
         line = [part.replace(f"{self.out}{os.sep}", "") for part in self.command.arguments(run)]
-        line[0] = "/".join(Path(line[0]).parts[-3:])
+        line = ["/".join(Path(line[0]).parts[-3:]), *(FOLDERS.sub("", part) for part in line[1:])]
         write_json(
             self.path(run),
             {
-                "state": state, "exit_code": code, "seconds": round(seconds, 1), "seed": run.seed,
+                "state": state, "exit_code": code, "seconds": round(seconds, 1), "threads": threads,
+                "seed": run.seed,
                 "configuration": run.configuration.name, "condition": run.condition,
-                "fingerprint": run.fingerprint(self.command.recipe), "values": dict(run.values),
+                "fingerprint": run.fingerprint(self.command.recipe), "values": run.decisive,
                 "command": shlex.join(["cmd-speaker", "train", *line]),
             },
         )  # fmt: skip
@@ -95,7 +97,7 @@ class Records:
             record = self.read(run)
             if record is None or record["fingerprint"] == run.fingerprint(self.command.recipe):
                 continue
-            before, now = record["values"], dict(run.values)
+            before, now = record["values"], run.decisive
             changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
             errors.append(
                 DataError(
@@ -124,7 +126,10 @@ class Runner:
 
     def __init__(self, records: Records, jobs: int) -> None:
         self.records, self.jobs = records, jobs
-        self.environment = os.environ | {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+        # What is set outside wins: a run has the same bits on the same number of threads only.
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        self.threads = int(given) if given.isdecimal() else max(1, (os.cpu_count() or 1) // jobs)
+        self.environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
 
     def run(self, runs: Sequence[Run], what: str) -> list[Failure]:
         """Do those that are not finished; the failures, which do not stop the others."""
@@ -157,7 +162,7 @@ class Runner:
                 print(f"{run.label}: waiting for the process of an earlier call", file=sys.stderr)
                 lock = resources.enter_context(locked(folder))
             before = (self.records.read(run) or {"seconds": 0.0})["seconds"]
-            self.records.write(run, "begun", before)
+            self.records.write(run, "begun", before, self.threads)
             output: IO[bytes] = resources.enter_context(log.open("ab"))
             process = subprocess.Popen(
                 self.records.command.line(run), stdout=output, stderr=subprocess.STDOUT,
@@ -169,7 +174,7 @@ class Runner:
     def _end(self, job: _Job) -> list[Failure]:
         job.resources.close()
         code, seconds = job.process.returncode, job.before + time.monotonic() - job.began
-        self.records.write(job.run, "failed" if code else "finished", seconds, code)
+        self.records.write(job.run, "failed" if code else "finished", seconds, self.threads, code)
         return [Failure(job.run, code, self.records.log(job.run))] if code else []
 
     def _say(self, job: _Job, done: Sequence[float], total: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cmd_speaker.errors import DataError, DataErrors
@@ -41,8 +41,13 @@ def conduct(study: Study, out: Path, jobs: int) -> Conducted:
         with locked(out, wait=False):
             outcome = _run(study, Records(Command(study, out)), jobs)
             compared = analyse(outcome.final, list(study.conditions), study.final.seeds, study.baseline)
-            findings = Findings(outcome, compared, _measure_noise(study, compared, out / "noise"))
-            return Conducted(findings, write_results(findings, out))
+            findings = Findings(outcome, compared, {})
+            written = write_results(findings, out)
+            if study.noise:
+                # Whatever the noise meets, the results are there.
+                findings = replace(findings, noise=_measure_noise(study, compared, out / "noise"))
+                written = write_results(findings, out)
+            return Conducted(findings, written)
     except BlockingIOError as error:
         raise DataError(
             "another study is running in this folder", file=out, expected="one at a time",
@@ -71,11 +76,16 @@ def _measure_noise(
     for part in compared:
         lines = [
             *part.lines[:1],
-            *sorted(part.lines[1:], key=lambda line: (line.validation_eer, line.name))[:1],
+            *_best(part.lines[1:]),
         ]
-        if study.noise and lines:
+        if lines:
             found[part.condition] = _at_levels(study, lines, folder)
     return found
+
+
+def _best(lines: Sequence[Line]) -> list[Line]:
+    """The one of the lowest validation EER, if there is any; what was not validated comes last."""
+    return sorted(lines, key=lambda line: (line.validation_eer is None, line.validation_eer, line.name))[:1]
 
 
 def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, list[Row]]:

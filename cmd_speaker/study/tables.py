@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from cmd_speaker.evaluation.comparison import Row
 from cmd_speaker.report.tables import NOTHING, Table
 from cmd_speaker.study.analysis import Compared, Line
-from cmd_speaker.study.collection import Result, grouped, mean_validation
+from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.verdict import points
 
 FINAL_NOTE = (
@@ -43,10 +43,14 @@ def _final_row(line: Line) -> list[str]:
         f"{difference.relative:+.1%}" if difference and difference.a else NOTHING,
         points(control.eer) if control else NOTHING,
         points(line.beyond_control) if line.beyond_control else NOTHING,
-        f"{100 * line.validation_eer:.2f}",
+        _percent(line.validation_eer),
         _figures(line.outside),
         _figures(line.losses),
     ]
+
+
+def _percent(rate: float | None) -> str:
+    return NOTHING if rate is None else f"{100 * rate:.2f}"
 
 
 def _figures(values: Mapping[str, float]) -> str:
@@ -57,11 +61,11 @@ def screening_table(
     results: Sequence[Result], condition: str, chosen: Sequence[str], always: Sequence[str]
 ) -> Table:
     """Every configuration that was tried in a condition, the best first, and what became of it."""
-    found = sorted((mean_validation(runs), name, runs) for name, runs in grouped(results, condition).items())
+    found = sorted((by_validation(runs), name, runs) for name, runs in grouped(results, condition).items())
     rows = []
     for rate, name, runs in found:
         place = f"chosen, place {chosen.index(name) + 1}" if name in chosen else NOTHING
-        each = " / ".join(f"{100 * run.validation_eer:.2f}" for run in runs)
+        each = " / ".join(_percent(run.validation_eer) for run in runs)
         cell = f"{100 * rate:.2f} ({each})" if len(runs) > 1 else each
         rows.append([name, cell, "always final" if name in always else place, _figures(_outside(runs[0]))])
     return Table(

@@ -78,12 +78,16 @@ def test_teachers_are_shared_by_what_makes_them(write_study, tmp_path):
         line = command.arguments(run)
         return line[line.index(f"--{key}") + 1]
 
-    final = final_runs(study, {name: ["feature margin=0"] for name in study.conditions})
-    all_1, all_2 = ([r for r in final if r.condition == "all" and r.seed == seed] for seed in (1, 2))
-    five_1 = [r for r in final if r.condition == "five each" and r.seed == 1]
-    places = [{place(run, "teacher_folder") for run in runs} for runs in (all_1, all_2, five_1)]
-    assert [len(found) for found in places] == [1, 1, 1]
-    assert len(set().union(*places)) == 3
+    margins = ["feature margin=0", "feature margin=0.8"]
+    final = final_runs(study, {name: margins for name in study.conditions})
+    found = {}
+    for run in final:
+        found.setdefault((run.configuration.family, run.condition, run.seed), set()).add(
+            place(run, "teacher_folder")
+        )
+    # Two margins and their controls have the same teachers; other data, other seeds and another gain others.
+    assert {len(places) for places in found.values()} == {1}
+    assert len(set().union(*found.values())) == len(found) == 3 * 2 * 2
     assert len({place(run, "cache_folder") for run in final}) == 1
     # The recipe's corpus lies where it lies, so that the study leaves it alone.
     assert "--data_folder" not in command.arguments(final[0])

@@ -61,13 +61,14 @@ def test_changed_values_are_refused_before_anything_runs(run):
 
 
 def test_the_record_says_how_to_repeat_a_run_without_folders_of_this_machine(run, tmp_path):
-    _, out = run(SIMPLE)
+    _, out = run(SIMPLE, "--data_folder", str(tmp_path / "corpus"))
     text = (out / "runs" / "feature_margin=0.8_all_data_2.json").read_text()
     record = json.loads(text)
     assert record["state"] == "finished"
     assert record["command"].startswith("cmd-speaker train recipe/hparams/fake.yaml ")
     assert "--seed 2 --output_folder runs/feature_margin=0.8_all_data_2" in record["command"]
-    assert str(tmp_path) not in text
+    assert " --data_folder corpus " in record["command"]
+    assert str(tmp_path) not in text + (out / "results.json").read_text()
 
 
 def test_a_failed_run_does_not_stop_the_others(run):
