@@ -32,7 +32,8 @@ def test_joint_teachers_are_in_the_checkpoint_and_not_in_the_model(joint_run):
         now = learnt(joint_run, teacher)
         before = load_file(joint_run / "teachers" / teacher / "head.safetensors")
         assert {f"head.{name}" for name in before} | {"classifier.weight"} == set(now)
-        assert all(not np.array_equal(now[f"head.{name}"], value) for name, value in before.items())
+        stayed = {name for name, value in before.items() if np.array_equal(now[f"head.{name}"], value)}
+        assert stayed == {"mean"}, "that of the bank"
     names = load_file(joint_run / "model" / "model.safetensors")
     assert not [name for name in names if "joint" in name or "head" in name or "classifier" in name]
     line = (joint_run / "train_log.txt").read_text().splitlines()[-1]

@@ -36,8 +36,8 @@ def test_each_teacher_has_its_bank_its_terms_and_its_figures(train_under_both, t
     assert "3 by utterance, 9 by identity, 4 by none" in printed.split("Teacher 'face'")[1]
     log = (folder / "train_log.txt").read_text()
     for figure in (
-        "text.weight: 1.00e+00",
-        "face.weight: 7.50e-01",
+        "text.weight: 1.00000e+00",
+        "face.weight: 7.50000e-01",
         "text.feature: ",
         "face.feature_active: ",
     ):
