@@ -29,6 +29,7 @@ import torch
 from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.manifest import Manifest, load_manifest, write_manifest
 from cmd_speaker.teachers.head import TeacherTargets
+from cmd_speaker.teachers.matching import match_rows
 from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.data import Batch
 from cmd_speaker.training.fit import build_brain
@@ -66,14 +67,14 @@ def prepare(folder: Path, options: argparse.Namespace, taught: bool) -> SpeakerB
     """A Brain of the recipe on made-up speech, with or without a teacher of both distillation terms."""
     manifest = made_up_corpus(folder)
     recipe = opened(folder, options, taught)
-    rows = np.repeat(np.arange(SPEAKERS), UTTERANCES)
+    match = match_rows([("identity", speaker) for speaker in manifest.speakers], manifest)
     generator = torch.Generator().manual_seed(1)
     targets = TeacherTargets(
         torch.randn(SPEAKERS, 192, generator=generator), torch.arange(SPEAKERS) % 37,
-        torch.randn(37, 192, generator=generator), torch.rand(SPEAKERS, generator=generator),
+        torch.randn(37, 192, generator=generator), {"norm": torch.rand(SPEAKERS, generator=generator)},
         torch.arange(SPEAKERS), torch.zeros(SPEAKERS), torch.arange(SPEAKERS),
     )  # fmt: skip
-    teachers = [PreparedTeacher("text", targets, rows, {})] if taught else []
+    teachers = [PreparedTeacher("text", targets, match, {})] if taught else []
     brain, loader = build_brain(recipe, manifest, None, teachers)
     brain.on_fit_start()
     brain.modules.train()

@@ -41,8 +41,9 @@ class SpeakerBrain(sb.Brain):
     """Trains a speech student on its identity loss and, where there are teachers, under them.
 
     `modules` holds `front_end`, `student`, `identity` and, under teachers, `distillation`, a ModuleDict with
-    a `Distillation` for each; `hparams` the recipe's values (`recipes/*/hparams`). `targets` is stage 1's
-    result for each teacher, in the order of the batches' `rows`; empty for audio only.
+    a `Distillation` for each, and a `JointTeacher` for each that goes on learning; `hparams` the recipe's values
+    (`recipes/*/hparams`). `targets` is stage 1's result for each teacher, in the order of the batches' `rows`;
+    empty for audio only.
     """
 
     def __init__(
@@ -112,6 +113,11 @@ class SpeakerBrain(sb.Brain):
                 },
             )  # fmt: skip
             for (name, targets), column in zip(self.targets.items(), rows.T, strict=True):
+                joint = getattr(self.modules, joint_name(name), None)
+                if joint is not None:
+                    own = joint(column)
+                    loss, log[f"{name}.identity"] = loss + own, own.detach()
+                    targets = getattr(joint, "module", joint).update(targets)
                 term_sum = self.modules.distillation[name]
                 distillation, figures = term_sum(student, targets.batch(column), self.progress)
                 loss = loss + distillation
@@ -175,6 +181,11 @@ class SpeakerBrain(sb.Brain):
             for name, value in values.items():
                 self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
         self.tensorboard.flush()
+
+
+def joint_name(teacher: str) -> str:
+    """Under which name a teacher that goes on learning is a module."""
+    return f"joint_{teacher}"
 
 
 def augment(augmenter: Augmenter | None, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

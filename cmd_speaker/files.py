@@ -50,21 +50,23 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = True) -> Iterator[int | None]:
     """Alone with `folder`, as far as other processes ask for it in this way too; they wait.
 
-    A folder that is not there is nobody's, and on Windows, whose folders cannot be locked, nobody waits.
+    Yields the lock's file descriptor: a child process that inherits it holds the lock too, until both are gone.
+    Without `wait`, `BlockingIOError` is raised where another process holds it. A folder that is not there is
+    nobody's, and on Windows, whose folders cannot be locked, nobody waits; both give None.
     """
     if os.name == "nt" or not folder.is_dir():
-        yield
+        yield None
         return
     import fcntl
 
     # A lock on the folder itself leaves no file behind, and ends with the process that holds it.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -16,6 +16,8 @@ from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
 
 AudioLike = str | Path | np.ndarray | torch.Tensor
+Damage = Callable[[Utterance, np.ndarray], np.ndarray]
+"""Makes other samples [n] of an utterance's."""
 
 
 class SpeakerModel:
@@ -96,16 +98,19 @@ class SpeakerModel:
         *,
         convert: bool = False,
         list_path: str | Path | None = None,
+        damage: Damage | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (id, embedding [D]) in order; a bad file is reported through `on_error` and left out.
 
-        `list_path` is the manifest or list from which the utterances come, named in errors.
+        `list_path` is the manifest or list from which the utterances come, named in errors. `damage` makes of an
+        utterance's samples those that are embedded.
         """
 
         def readable() -> Iterator[tuple[str, np.ndarray]]:
             for utterance in utterances:
                 try:
-                    yield utterance.id, read_utterance(utterance, convert=convert)
+                    samples = read_utterance(utterance, convert=convert)
+                    yield utterance.id, damage(utterance, samples) if damage else samples
                 except DataError as error:
                     on_error(error.at(list_path, utterance.row) if list_path else error)
 

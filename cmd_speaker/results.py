@@ -15,7 +15,7 @@ from cmd_speaker.files import write_json
 from cmd_speaker.lists.scores import load_scores
 from cmd_speaker.lists.trials import all_pairs
 from cmd_speaker.manifest import Manifest, Utterance
-from cmd_speaker.model import SpeakerModel
+from cmd_speaker.model import Damage, SpeakerModel
 from cmd_speaker.progress import track
 from cmd_speaker.scoring.job import ScoringJob
 from cmd_speaker.scoring.scorer import cosine_scores
@@ -27,13 +27,17 @@ def embed_utterances(
     *,
     convert: bool = False,
     list_path: Path | None = None,
+    damage: Damage | None = None,
 ) -> tuple[Embeddings, list[DataError]]:
     """Embeddings of all readable utterances, in order, and an error for each of the others.
 
-    `list_path` is the list from which they come, named in the errors. Raises `DataErrors` where none is readable.
+    `list_path` is the list from which they come, named in the errors; `damage` is that of `SpeakerModel`. Raises
+    `DataErrors` where none is readable.
     """
     errors: list[DataError] = []
-    pairs = model.embed_utterances(utterances, errors.append, convert=convert, list_path=list_path)
+    pairs = model.embed_utterances(
+        utterances, errors.append, convert=convert, list_path=list_path, damage=damage
+    )
     vectors = dict(track(pairs, "Embedding", len(utterances)))
     if not vectors:
         raise DataErrors("no utterance could be embedded", errors)

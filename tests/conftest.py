@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.studies import write_recipe
+
 RATE = 16000
 # The first four are validation speakers of data_prep.speechocean762. Gender, age, pitch in Hz, size of the
 # vocal tract (1: the formants of a grown man).
@@ -72,6 +74,19 @@ def tiny_speechocean(tmp_path_factory):
 def speechocean_copy(tiny_speechocean, tmp_path):
     """A copy of the small corpus, to be changed."""
     return shutil.copytree(tiny_speechocean(), tmp_path / "corpus")
+
+
+@pytest.fixture
+def write_study(tmp_path):
+    """`write_study(text) -> path` of a study beside a recipe that trains nothing, `recipe/hparams/fake.yaml`."""
+    write_recipe(tmp_path / "recipe")
+
+    def write(text):
+        path = tmp_path / "study.yaml"
+        path.write_text(text)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from tests.teachers import draw_face
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "SpeechOcean762"
 HPARAMS = RECIPE / "hparams" / "text_teacher.yaml"
-OWN_KEYS = {"data_folder", "validation_speakers"}
+OWN_KEYS = {"data_folder", "validation_speakers", "training_speakers", "utterances_per_speaker", "test"}
 """Those that the recipe's train.py reads itself."""
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 2,
@@ -36,7 +36,10 @@ FACE_TERMS = """
 def text_and_face(path):
     """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
     text = HPARAMS.read_text()
-    for before, added in (("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\n"), (None, FACE_TERMS)):
+    for before, added in (
+        ("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\nsample_inputs: True\n"),
+        (None, FACE_TERMS),
+    ):
         place = text.index(before) if before else len(text)
         text = text[:place].rstrip() + added + text[place:]
     path.write_text(text)

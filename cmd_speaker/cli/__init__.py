@@ -15,6 +15,7 @@ from cmd_speaker.cli import (  # noqa: F401
     quality,
     registry,
     score,
+    study,
     train,
     verify,
 )

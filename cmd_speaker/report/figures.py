@@ -95,7 +95,7 @@ def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
         (swatch(element("path", class_=f"sample {style}", d="M-15 -6H15V6H-15Z")), words)
         for style, words in (("target", "targets: same speaker"), ("nontarget", "nontargets: two speakers"))
     ]
-    samples += [(_sample(shape, "threshold"), words) for _, shape, words in thresholds]
+    samples += [(sample(shape, "threshold"), words) for _, shape, words in thresholds]
     rows = [
         (f"{low:.3f} to {high:.3f}", f"{targets:,}", f"{nontargets:,}")
         for low, high, targets, nontargets in zip(
@@ -107,7 +107,7 @@ def histogram_figure(key: str, system: System, ordered: SortedScores) -> Figure:
     return Figure(
         title,
         plot.draw(key, title, f"Histogram of targets and of nontargets; {said}. The table has the counts."),
-        _legend(samples),
+        legend(samples),
         Table(f"Trials by score, {system.name}", (name, "targets", "nontargets"), rows),
     )
 
@@ -126,14 +126,14 @@ def reliability_figure(key: str, system: System, ordered: SortedScores) -> Figur
     for found in good:
         plot.marker(found.llr, found.observed, "circle", "s1 full")
     samples = [
-        (_sample("circle", "s1 full"), "trials with neighbouring LLRs"),
+        (sample("circle", "s1 full"), "trials with neighbouring LLRs"),
         (swatch(element("path", class_="line ideal", d="M-15 0H15")), "perfectly calibrated"),
     ]
     for end, shape, words in ((inf, "triangle", "targets only"), (-inf, "wedge", "nontargets only")):
         alone = [found for found in bins if found.observed == end]
         for found in alone:
             plot.marker(found.llr, float(np.sign(end)) * 0.96 * plot.y.high, shape, "s1 open")
-        samples += [(_sample(shape, "s1 open"), f"{words}: off the scale")] if alone else []
+        samples += [(sample(shape, "s1 open"), f"{words}: off the scale")] if alone else []
     rows = [
         (f"{f.low:.2f} to {f.high:.2f}", _llr(f.llr), _llr(f.observed), f"{f.targets:,}", f"{f.nontargets:,}")
         for f in bins
@@ -143,7 +143,7 @@ def reliability_figure(key: str, system: System, ordered: SortedScores) -> Figur
     return Figure(
         title,
         plot.draw(key, title, f"Observed against given log-likelihood ratios: {said}."),
-        _legend(samples),
+        legend(samples),
         Table(
             f"LLRs given and observed, {system.name}",
             ("LLRs from, to", "given", "observed", "targets", "nontargets"),
@@ -225,19 +225,21 @@ def _det_legend(systems: Sequence[System], names: Sequence[str]) -> Markup:
         (swatch(element("path", class_=f"line {style_of(number)}", d="M-15 0H15")), name)
         for number, name in enumerate(names)
     ]
-    samples.append((_sample("circle", "s0 open"), "EER"))
+    samples.append((sample("circle", "s0 open"), "EER"))
     calibrated = any(system.is_llr for system in systems)
     for number, cost in enumerate(systems[0].summary.costs):
-        samples.append((_sample(_shape(number), "s0 open"), f"least cost for {in_words(cost.point)}"))
+        samples.append((sample(_shape(number), "s0 open"), f"least cost for {in_words(cost.point)}"))
         if calibrated:
-            samples.append((_sample(_shape(number), "s0 full"), f"as decided for {in_words(cost.point)}"))
-    return _legend(samples)
+            samples.append((sample(_shape(number), "s0 full"), f"as decided for {in_words(cost.point)}"))
+    return legend(samples)
 
 
-def _sample(shape: str, style: str) -> Markup:
+def sample(shape: str, style: str) -> Markup:
+    """A marker for a legend."""
     return swatch(element("path", class_=f"marker {style}", d=SHAPES[shape]))
 
 
-def _legend(samples: Sequence[tuple[Markup, str]]) -> Markup:
-    items = [element("li", sample, element("span", words or NOTHING)) for sample, words in samples]
+def legend(samples: Sequence[tuple[Markup, str]]) -> Markup:
+    """What stands below a drawing: each sample with its words."""
+    items = [element("li", drawn, element("span", words or NOTHING)) for drawn, words in samples]
     return element("ul", *items, class_="legend")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from cmd_speaker.report.content import Content
+from cmd_speaker.report.content import Content, Section
 from cmd_speaker.report.markup import escaped
 from cmd_speaker.report.tables import Table
 
@@ -14,8 +15,13 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 
 def report_markdown(content: Content) -> str:
     """The text; the same content gives the same bytes."""
-    lines = [f"# {plain(content.title)}", *(f"> {plain(text)}." for text in content.evaluation.warnings)]
-    for part in content.sections:
+    return markdown_text(content.title, content.sections, content.evaluation.warnings)
+
+
+def markdown_text(title: str, sections: Sequence[Section], warnings: Sequence[str]) -> str:
+    """A text of sections; `warnings` stand first."""
+    lines = [f"# {plain(title)}", *(f"> {plain(text)}." for text in warnings)]
+    for part in sections:
         lines += [f"## {plain(part.title)}", *map(plain, part.texts)]
         for table in [*part.tables, *(figure.table for figure in part.figures)]:
             lines += _table(table)

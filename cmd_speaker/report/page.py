@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import count
 
@@ -18,6 +19,14 @@ LONG = 24
 
 def report_html(content: Content) -> str:
     """The page; the same content gives the same bytes."""
+    facts = content.evaluation.facts
+    return html_page(
+        content.title, content.sections, content.evaluation.warnings, f"{facts['Version']}, {facts['Date']}."
+    )
+
+
+def html_page(title: str, sections: Sequence[Section], warnings: Sequence[str], made_by: str) -> str:
+    """A page of sections below their list; `warnings` stand first, `made_by` last."""
     captions = count(1)
     head = element(
         "head",
@@ -25,25 +34,23 @@ def report_html(content: Content) -> str:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("title", content.title),
+        element("title", title),
         element("link", rel="icon", href="data:,"),
         element("style", Markup(files(__package__).joinpath("style.css").read_text(encoding="utf-8"))),
     )
-    links = [element("li", element("a", part.title, href=f"#{part.key}")) for part in content.sections]
-    facts = content.evaluation.facts
+    links = [element("li", element("a", part.title, href=f"#{part.key}")) for part in sections]
     body = element(
         "body",
-        element("header", element("h1", content.title), _warnings(content)),
+        element("header", element("h1", title), _warnings(warnings)),
         element("nav", element("ul", *links), aria_label="Contents"),
-        element("main", *(_section(part, captions) for part in content.sections)),
-        element("footer", element("p", f"{facts['Version']}, {facts['Date']}. The same figures are beside this "
-                                       "page as JSON and Markdown.")),
+        element("main", *(_section(part, captions) for part in sections)),
+        element("footer", element("p", f"{made_by} The same figures are beside this page as JSON and Markdown.")),
     )  # fmt: skip
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _warnings(content: Content) -> Markup:
-    notes = [element("p", _prose(f"{warning}.")) for warning in content.evaluation.warnings]
+def _warnings(warnings: Sequence[str]) -> Markup:
+    notes = [element("p", _prose(f"{warning}.")) for warning in warnings]
     return (
         element("div", *notes, class_="notes", role="note", aria_label="What to know first")
         if notes

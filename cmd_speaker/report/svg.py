@@ -56,10 +56,10 @@ def linear_axis(label: str, low: float, high: float) -> Axis:
 
 
 class Plot:
-    """A drawing area; what is added lies over what came before."""
+    """A drawing area; what is added lies over what came before. `height` is in user units."""
 
-    def __init__(self, x: Axis, y: Axis) -> None:
-        self.x, self.y = x, y
+    def __init__(self, x: Axis, y: Axis, *, height: float = HEIGHT) -> None:
+        self.x, self.y, self.height = x, y, height
         self.parts = [self._grid()]
 
     def line(self, x: np.ndarray, y: np.ndarray, style: str) -> None:
@@ -78,6 +78,17 @@ class Plot:
         place = f"translate({self._left(x):.2f} {self._top(y):.2f})"
         self.parts.append(element("path", class_=f"marker {style}", d=SHAPES[shape], transform=place))
 
+    def band(self, low: float, high: float, style: str) -> None:
+        """The area between two values of the y axis over the whole width."""
+        ends = np.array([self.x.low, self.x.high])
+        outline = self._path(ends.repeat(2)[[0, 2, 3, 1]], np.array([low, low, high, high]))
+        self.parts.append(element("path", class_=f"area {style}", d=outline + "Z"))
+
+    def text(self, x: float, y: float, words: str) -> None:
+        """Words that begin at a place."""
+        place = {"x": f"{self._left(x):.2f}", "y": f"{self._top(y):.2f}"}
+        self.parts.append(element("text", words, class_="label", **place))
+
     def upright(self, x: float, shape: str, style: str, share: float = 1.0) -> None:
         """A vertical line over the whole height with a marker at this share of it."""
         self.line(np.array([x, x]), np.array([self.y.low, self.y.high]), style)
@@ -90,7 +101,7 @@ class Plot:
             element("title", title, id=f"{key}-title"),
             element("desc", description, id=f"{key}-desc"),
             *self.parts,
-            viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}",
+            viewBox=f"0 0 {WIDTH:g} {self.height:g}",
             role="img",
             aria_labelledby=f"{key}-title",
             aria_describedby=f"{key}-desc",
@@ -100,7 +111,7 @@ class Plot:
         return LEFT + self.x.share(x) * (WIDTH - LEFT - RIGHT)
 
     def _top(self, y: np.ndarray | float) -> np.ndarray:
-        return HEIGHT - BOTTOM - self.y.share(y) * (HEIGHT - TOP - BOTTOM)
+        return self.height - BOTTOM - self.y.share(y) * (self.height - TOP - BOTTOM)
 
     def _path(self, x: np.ndarray, y: np.ndarray) -> str:
         points = np.rint(STEPS * np.stack([self._left(x), self._top(y)], axis=1)).astype(int)
@@ -108,7 +119,7 @@ class Plot:
         return f"M{'L'.join(places)}"
 
     def _grid(self) -> Markup:
-        bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+        bottom, right = self.height - BOTTOM, WIDTH - RIGHT
         # A label that would touch the one before is left out; its line stays.
         lines, texts, written = [], [], -WIDTH
         for value, text in self.x.ticks:
@@ -117,7 +128,7 @@ class Plot:
             if left - written > 7.5 * len(text) + 6:
                 texts.append(element("text", text, x=f"{left:.2f}", y=bottom + 18, text_anchor="middle"))
                 written = left
-        written = HEIGHT * 2
+        written = self.height * 2
         for value, text in self.y.ticks:
             top = float(self._top(value))
             lines.append(f"M{LEFT:g} {top:.2f}H{right:g}")
@@ -128,7 +139,7 @@ class Plot:
         return joined(
             element("path", class_="grid", d="".join(lines)),
             *texts,
-            element("text", self.x.label, x=middle, y=HEIGHT - 8, text_anchor="middle", class_="label"),
+            element("text", self.x.label, x=middle, y=self.height - 8, text_anchor="middle", class_="label"),
             element("text", self.y.label, x=2, y=13, class_="label"),
         )
 

@@ -1,9 +1,9 @@
 """The bank: every teacher input's embedding, computed once.
 
-A folder with `embeddings.safetensors`, `index.csv` (level, key, identity, session, input, quality; one
-row an embedding) and `bank.json` (which teacher and which inputs made it). A row is keyed by utterance,
-session or identity; an utterance takes the most specific row there is, and where several rows have one key,
-its utterances are dealt them in turn.
+A folder with `embeddings.safetensors`, `index.csv` (level, key, identity, session, input, norm and a column for
+each further quality; one row an embedding) and `bank.json` (which teacher and which inputs made it). A row is
+keyed by utterance, session or identity, several may have one key, and an utterance may take those of the most
+specific level that has any (`teachers.matching`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,18 +22,22 @@ from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_atomically, write_json
-from cmd_speaker.manifest import Manifest, Utterance
+from cmd_speaker.manifest import Manifest
+from cmd_speaker.teachers.matching import Match, match_rows
 
-LEVELS = ("utterance", "session", "identity")
-INDEX = ("level", "key", "identity", "session", "input", "quality")
-UNMATCHED = -1
+LAYOUT = 2
+PLACE = ("level", "key", "identity", "session", "input")
+INDEX = (*PLACE, "norm")
+"""The columns of every index; further qualities follow, sorted."""
+Measure = Callable[[Sequence[str]], Mapping[str, Sequence[float]]]
+"""Contents of teacher inputs -> qualities by name, each with a value for every input."""
 
 
 class Teacher(Protocol):
     """What a bank needs of a teacher."""
 
     def embed(self, contents: Sequence[str], /) -> np.ndarray:
-        """Un-normalised embeddings, float32 [n, D], of texts or of pictures' paths."""
+        """Un-normalised embeddings, float32 [n, D], of texts, pictures' paths or vectors' ids."""
 
     def identity(self) -> str:
         """A checksum over everything that decides the embeddings."""
@@ -49,7 +52,8 @@ class TeacherInput:
 
     `key` is an utterance's ID, a session's or an identity's key, see `key_of`; `session` is empty where the
     input belongs to a whole identity. `content` is the text, or the path of the picture; `checksum` the
-    SHA-256 of the text or of the picture's file.
+    SHA-256 of the text or of the picture's file. `quality` holds measures of the input as it is, by name, the
+    same for all inputs of a bank.
     """
 
     level: str
@@ -58,18 +62,19 @@ class TeacherInput:
     session: str
     checksum: str
     content: str
+    quality: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BankRow:
-    """One teacher input: whom it belongs to, a checksum of the input, and its quality."""
+    """One teacher input: whom it belongs to, a checksum of the input, and its qualities, `norm` first."""
 
     level: str
     key: str
     identity: str
     session: str
     input: str
-    quality: float
+    quality: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -83,64 +88,52 @@ class Bank:
     def distinct_inputs(self) -> int:
         return len({row.input for row in self.rows})
 
-    def match(self, manifest: Manifest) -> tuple[np.ndarray, list[str]]:
-        """Bank row of each utterance (int64 [n], -1 where there is none) and the level it matched at.
+    @property
+    def quality(self) -> dict[str, np.ndarray]:
+        """Each measured quality of the inputs, `norm` among them, float32 [rows]."""
+        names = self.rows[0].quality
+        return {name: np.array([row.quality[name] for row in self.rows], np.float32) for name in names}
 
-        The k-th utterance of a key, in the manifest's order, takes the key's row k modulo their number.
-        """
-        table: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for index, row in enumerate(self.rows):
-            table[row.level, row.key].append(index)
-        dealt: Counter[tuple[str, str]] = Counter()
-        rows, levels = [], []
-        for utterance in manifest:
-            places = [(level, key_of(utterance, level)) for level in LEVELS]
-            place = next((place for place in places if place in table), ("none", ""))
-            choices = table.get(place, [UNMATCHED])
-            rows.append(choices[dealt[place] % len(choices)])
-            dealt[place] += 1
-            levels.append(place[0])
-        return np.array(rows, dtype=np.int64), levels
+    def match(self, manifest: Manifest) -> Match:
+        """Which rows each utterance may take."""
+        return match_rows([(row.level, row.key) for row in self.rows], manifest)
 
 
-def coverage(levels: list[str]) -> str:
-    """How many utterances matched at which level, in words."""
-    counts = Counter(levels)
-    return ", ".join(f"{counts[level]} by {level}" for level in (*LEVELS, "none") if counts[level])
+def embed_inputs(inputs: Sequence[TeacherInput], teacher: Teacher, measure: Measure | None = None) -> Bank:
+    """The bank of these inputs, one row each.
 
-
-def key_of(utterance: Utterance, level: str) -> str:
-    """What a bank's row of this level has as its key if it is this utterance's."""
-    session = f"{utterance.spk_id}/{utterance.fields.get('session', '')}"
-    return {"utterance": utterance.id, "session": session, "identity": utterance.spk_id}[level]
-
-
-def embed_inputs(inputs: Sequence[TeacherInput], teacher: Teacher) -> Bank:
-    """The bank of these inputs, one row each; a row's quality is the norm of its embedding."""
-    embeddings = teacher.embed([each.content for each in inputs]).astype(np.float32)
-    norms = np.linalg.norm(embeddings, axis=1)
-    rows = [
-        BankRow(each.level, each.key, each.identity, each.session, each.checksum, round(float(norm), 6))
-        for each, norm in zip(inputs, norms, strict=True)
-    ]
+    A row's qualities are the norm of its embedding, what is known of the input, and what `measure` finds.
+    """
+    contents = [each.content for each in inputs]
+    embeddings = teacher.embed(contents).astype(np.float32)
+    norms = np.linalg.norm(embeddings, axis=1).tolist()
+    measured = measure(contents) if measure else {}
+    rows = []
+    for place, each in enumerate(inputs):
+        found = {name: float(values[place]) for name, values in measured.items()}
+        quality = {"norm": norms[place], **dict(sorted({**found, **each.quality}.items()))}
+        rows.append(BankRow(each.level, each.key, each.identity, each.session, each.checksum, quality))
     return Bank(embeddings, rows)
 
 
 def build_bank(
-    folder: str | Path, inputs: Sequence[TeacherInput], teacher: Teacher, rebuild_with: str
+    folder: str | Path,
+    inputs: Sequence[TeacherInput],
+    teacher: Teacher,
+    rebuild_with: str,
+    measure: Measure | None = None,
 ) -> Bank:
     """Embed the inputs and write the bank.
 
     `rebuild_with` is the command that makes it again, named when a stale bank is refused.
     """
-    bank, folder = embed_inputs(inputs, teacher), Path(folder)
+    bank, folder = embed_inputs(inputs, teacher, measure), Path(folder)
     with write_atomically(folder / "embeddings.safetensors") as temporary:
         save_file({"embeddings": bank.embeddings}, temporary)
-    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(INDEX)
-        writer.writerows([getattr(row, name) for name in INDEX] for row in bank.rows)
+    with write_atomically(folder / "index.csv") as temporary:
+        _write_index(temporary, bank.rows)
     description = {
+        "layout": LAYOUT,
         "teacher": type(teacher).__name__,
         "teacher_sha256": teacher.identity(),
         "teacher_source": teacher.source(),
@@ -152,33 +145,40 @@ def build_bank(
 
 
 def load_bank(folder: str | Path, inputs: Sequence[TeacherInput], source: str) -> Bank:
-    """Read a bank; raise `DataError` if it is damaged, or was made from other inputs or by another teacher.
+    """Read a bank that was made from these inputs by the teacher whose `source()` is given.
 
-    `source` is the teacher's `source()`.
+    Raises `DataError` if it is damaged, of another layout, or was made from other inputs or by another teacher.
     """
     folder = Path(folder)
     try:
         description = json.loads((folder / "bank.json").read_text(encoding="utf-8"))
+        layout, rebuild = description.get("layout", 1), f"Build it again: {description['rebuild_with']}"
+        if layout != LAYOUT:
+            raise DataError(
+                "the bank of teacher embeddings has another layout", file=folder, expected=f"layout {LAYOUT}",
+                found=f"layout {layout}", fix=rebuild,
+            )  # fmt: skip
         embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
-        with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-            rows = [_parse_row(row) for row in csv.DictReader(file)]
+        rows = _read_index(folder / "index.csv")
         stored, maker = description["inputs_sha256"], description["teacher_source"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if len(rows) != len(embeddings):
+            raise ValueError(f"{len(embeddings)} embeddings, {len(rows)} rows of the index")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise DataError(
             "the bank of teacher embeddings is damaged", file=folder, found=str(error),
             fix="Delete the folder and run the recipe again",
         ) from error  # fmt: skip
-    if stored != inputs_checksum(inputs) or len(rows) != len(embeddings):
+    places = [_place(row) for row in rows]
+    if stored != inputs_checksum(inputs) or places != [_place(each) for each in inputs]:
         raise DataError(
             "the bank was made from other teacher inputs than the manifest has now", file=folder,
             expected=f"inputs {inputs_checksum(inputs)[:12]}..., {len(inputs)} of them",
-            found=f"{stored[:12]}..., {len(rows)} rows", fix=f"Build it again: {description['rebuild_with']}",
+            found=f"{stored[:12]}..., {len(rows)} rows", fix=rebuild,
         )  # fmt: skip
     if maker != source:
         raise DataError(
-            "the bank was made by another teacher", file=folder, expected=source, found=maker,
-            fix=f"Build it again: {description['rebuild_with']}",
-        )  # fmt: skip
+            "the bank was made by another teacher", file=folder, expected=source, found=maker, fix=rebuild
+        )
     return Bank(embeddings, rows)
 
 
@@ -206,13 +206,34 @@ def text_inputs(manifest: Manifest) -> list[TeacherInput]:
 
 def inputs_checksum(inputs: Sequence[TeacherInput]) -> str:
     """Over everything but the contents themselves, whose checksums are in it: a corpus may move."""
-    rows = [[each.level, each.key, each.identity, each.session, each.checksum] for each in inputs]
+    rows = [[*_place(each), each.checksum, sorted(each.quality.items())] for each in inputs]
     return _checksum(json.dumps(rows))
 
 
-def _parse_row(row: dict[str, str]) -> BankRow:
-    level, key, identity, session, checksum, quality = (row[name] for name in INDEX)
-    return BankRow(level, key, identity, session, checksum, float(quality))
+def _place(row: TeacherInput | BankRow) -> tuple[str, str, str, str]:
+    return row.level, row.key, row.identity, row.session
+
+
+def _write_index(path: Path, rows: Sequence[BankRow]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*PLACE, *rows[0].quality])
+        writer.writerows([*_place(row), row.input, *row.quality.values()] for row in rows)
+
+
+def _read_index(path: Path) -> list[BankRow]:
+    """Raises `ValueError` or `KeyError` where it is damaged."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    if header[: len(INDEX)] != [*INDEX]:
+        raise ValueError(f"columns {', '.join(header)}")
+    rows = []
+    for line in lines:
+        fields = dict(zip(header, line, strict=True))
+        level, key, identity, session, checksum = (fields.pop(name) for name in PLACE)
+        quality = {name: float(text) for name, text in fields.items()}
+        rows.append(BankRow(level, key, identity, session, checksum, quality))
+    return rows
 
 
 def _checksum(text: str) -> str:

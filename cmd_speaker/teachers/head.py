@@ -1,12 +1,12 @@
 """Stage 1: head and teacher classifier are fitted on the bank, then frozen.
 
-x -> [linear map to the student's size] -> x + P(x) -> t -> teacher classifier. Classes are the identities;
-those with one and the same set of inputs, which no teacher can tell apart, are one class.
+x -> less its mean, [linear map to the student's size] -> y + P(y) -> t -> teacher classifier. Classes are the
+identities; those with one and the same set of inputs, which no teacher can tell apart, are one class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,29 +24,68 @@ from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.teachers.auto_margin import auto_margin
 from cmd_speaker.teachers.bank import Bank
 
+QUALITY = "quality."
+
 
 class TeacherHead(nn.Module):
-    """`x + P(x)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
+    """`y + P(y)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
 
-    Where the teacher's size is not the student's, a linear map comes first [ours]. x [rows, D_T] ->
-    t [rows, D_S].
+    y is the teacher's embedding x less the bank's mean, in the student's size: what all inputs have in common
+    says nothing [ours]. Where the sizes differ a linear map comes first, which is fitted like P [ours].
+
+    Without `residual` there is no P, and the map is a fixed orthonormal one: t has the geometry of x, exactly
+    where the student is at least as large, else on average [ours]. Fitted, a head is free to push all
+    identities apart, and what the teacher knew of their likeness is lost.
+
+    x [rows, D_T] -> t [rows, D_S].
     """
 
-    def __init__(self, teacher_size: int, student_size: int, narrow: int = 48) -> None:
+    mean: Tensor
+
+    def __init__(self, teacher_size: int, student_size: int, residual: bool = True, narrow: int = 48) -> None:
         super().__init__()
         same = teacher_size == student_size
-        self.resize: nn.Module = nn.Identity() if same else nn.Linear(teacher_size, student_size)
-        self.bottleneck = nn.Sequential(
-            nn.Linear(student_size, student_size),
-            nn.ReLU(),
-            nn.Linear(student_size, narrow),
-            nn.ReLU(),
-            nn.Linear(narrow, student_size),
+        self.register_buffer("mean", torch.zeros(teacher_size))
+        self.resize: nn.Module = (
+            nn.Identity() if same else nn.Linear(teacher_size, student_size, bias=residual)
         )
+        self.bottleneck: nn.Module | None = None
+        if residual:
+            self.bottleneck = nn.Sequential(
+                nn.Linear(student_size, student_size),
+                nn.ReLU(),
+                nn.Linear(student_size, narrow),
+                nn.ReLU(),
+                nn.Linear(narrow, student_size),
+            )
+        elif isinstance(self.resize, nn.Linear):
+            nn.init.orthogonal_(self.resize.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.resize(x)
-        return x + self.bottleneck(x)
+        y = self.resize(x - self.mean)
+        return y if self.bottleneck is None else y + self.bottleneck(y)
+
+    @property
+    def fitted(self) -> list[nn.Parameter]:
+        """What stage 1 fits beside the classifier."""
+        return [] if self.bottleneck is None else list(self.parameters())
+
+    def save(self, path: str | Path) -> None:
+        with write_atomically(path) as temporary:
+            save_file(self.state_dict(), temporary)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, teacher_size: int, student_size: int, residual: bool = True
+    ) -> TeacherHead:
+        """Read what `save` wrote; raises `DataError` where the file is damaged. The random state stays."""
+        with torch.random.fork_rng(devices=[]):
+            head = cls(teacher_size, student_size, residual)
+        try:
+            head.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise _damaged(path, error) from error
+        return head.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -54,15 +93,15 @@ class TeacherTargets:
     """All that stage 2 needs of the teacher: one row per row of the bank, nothing to compute per step.
 
     `embedding` [rows, D_S] is t; `label` [rows] the teacher's class; `classifier` [classes, D_S] its frozen
-    class vectors; `norm` [rows] the norm of x; `identity` [rows], from 0 on, whose utterances take the row;
-    `auto_margin` [rows] as in `TeacherBatch`; `identity_of` [student classes] the identity of each speaker, -1
-    where the bank has none.
+    class vectors; `quality` holds the bank's measures, each [rows]; `identity` [rows], from 0 on, whose
+    utterances take the row; `auto_margin` [rows] as in `TeacherBatch`; `identity_of` [student classes] the
+    identity of each speaker, -1 where the bank has none.
     """
 
     embedding: Tensor
     label: Tensor
     classifier: Tensor
-    norm: Tensor
+    quality: Mapping[str, Tensor]
     identity: Tensor
     auto_margin: Tensor
     identity_of: Tensor
@@ -80,14 +119,24 @@ class TeacherTargets:
         rows = rows.clamp_min(0)
         return TeacherBatch(
             self.embedding[rows], self.label[rows], self.classifier, self.class_map, self.auto_margin[rows],
-            {"norm": self.norm[rows]}, matched, self.embedding, self.label,
+            {name: values[rows] for name, values in self.quality.items()}, matched, self.embedding, self.label,
         )  # fmt: skip
 
     def to(self, device: torch.device | str) -> TeacherTargets:
-        return TeacherTargets(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return TeacherTargets.unpacked({name: tensor.to(device) for name, tensor in self.packed().items()})
 
     def permuted(self, seed: int) -> TeacherTargets:
-        """The control: every identity is given the rows of another one of another class.
+        """The control: every identity is given the rows of another one of another class, and its class."""
+        return self.taking(self.permutation(seed))
+
+    def taking(self, chosen: np.ndarray) -> TeacherTargets:
+        """What row `chosen[k]` is and means becomes that of row k; whose utterances take row k stays."""
+        given = {name: getattr(self, name)[chosen] for name in ("embedding", "label", "auto_margin")}
+        quality = {name: values[chosen] for name, values in self.quality.items()}
+        return replace(self, quality=quality, **given)
+
+    def permutation(self, seed: int) -> np.ndarray:
+        """The control's choice: for each row the row that it becomes, int64 [rows].
 
         A random permutation of the identities; whoever would keep an equal class swaps with somebody drawn at
         random. Where the other one has fewer rows they are dealt again from the first, where it has more the
@@ -109,25 +158,31 @@ class TeacherTargets:
         chosen = np.empty_like(identity)
         for rows, other in zip(rows_of, source, strict=True):
             chosen[rows] = np.resize(rows_of[other], len(rows))
-        given = ("embedding", "label", "norm", "auto_margin")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in given})
+        return chosen
+
+    def packed(self) -> dict[str, Tensor]:
+        """Every tensor by name, a quality as `quality.NAME`."""
+        single = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "quality"}
+        return single | {f"{QUALITY}{name}": values for name, values in self.quality.items()}
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, Tensor]) -> TeacherTargets:
+        """The reverse of `packed`; raises `TypeError` where one is missing or unknown."""
+        single = {name: tensor for name, tensor in tensors.items() if not name.startswith(QUALITY)}
+        quality = {name.removeprefix(QUALITY): tensors[name] for name in tensors if name.startswith(QUALITY)}
+        return cls(quality=quality, **single)
 
     def save(self, path: str | Path) -> None:
         with write_atomically(path) as temporary:
-            save_file(
-                {name: getattr(self, name).contiguous() for name in self.__dataclass_fields__}, temporary
-            )
+            save_file({name: tensor.contiguous() for name, tensor in self.packed().items()}, temporary)
 
     @classmethod
     def load(cls, path: str | Path) -> TeacherTargets:
         """Read what `save` wrote; raises `DataError` where the file is damaged."""
         try:
-            return cls(**load_file(path))
+            return cls.unpacked(load_file(path))
         except (OSError, SafetensorError, TypeError) as error:
-            raise DataError(
-                "the targets of stage 1 are damaged", file=path, found=str(error),
-                fix="Delete the teacher's folder and run the recipe again",
-            ) from error  # fmt: skip
+            raise _damaged(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -155,10 +210,12 @@ def fit_head(
     steps: int = 300,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    residual: bool = True,
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
     """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
-    `speakers` are the student's classes, in their order. The global random state is left as it was.
+    Without `residual` the classifier alone, see `TeacherHead`. `speakers` are the student's classes, in their
+    order. The global random state is left as it was.
     """
     identities, classes = _identities_and_classes(bank)
     identity = torch.tensor([identities[row.identity] for row in bank.rows])
@@ -167,9 +224,10 @@ def fit_head(
     x = torch.from_numpy(bank.embeddings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = TeacherHead(x.shape[1], student_size)
+        head = TeacherHead(x.shape[1], student_size, residual)
+        head.mean.copy_(x.mean(0))
         classifier = AamSoftmax(n_classes, student_size)
-        parameters = [*head.parameters(), *classifier.parameters()]
+        parameters = [*head.fitted, *classifier.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
         for _ in range(steps):
@@ -185,8 +243,16 @@ def fit_head(
         accuracy = float((logits.argmax(1) == labels).float().mean())
     identity_of = torch.tensor([identities.get(speaker, -1) for speaker in speakers])
     margin = auto_margin(t, labels, identity)
-    targets = TeacherTargets(t, labels, weight, x.norm(dim=1), identity, margin, identity_of)
+    quality = {name: torch.from_numpy(values) for name, values in bank.quality.items()}
+    targets = TeacherTargets(t, labels, weight, quality, identity, margin, identity_of)
     return head, targets, Stage1Report(len(identities), n_classes, bank.distinct_inputs, accuracy)
+
+
+def _damaged(path: str | Path, error: Exception) -> DataError:
+    return DataError(
+        "a file of stage 1 is damaged", file=path, found=str(error),
+        fix="Delete the teacher's folder and run the recipe again",
+    )  # fmt: skip
 
 
 def _identities_and_classes(bank: Bank) -> tuple[dict[str, int], dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,13 @@ from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import file_checksum
 from cmd_speaker.manifest import Manifest, Utterance, resolve
 from cmd_speaker.progress import track
-from cmd_speaker.teachers.bank import TeacherInput, key_of
+from cmd_speaker.quality import image
+from cmd_speaker.teachers.bank import TeacherInput
+from cmd_speaker.teachers.matching import key_of
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
+GIVEN = "detector_probability"
+"""The manifest's column for a quality that nothing here measures."""
 
 
 def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
@@ -44,8 +49,9 @@ def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list
         level, first = _level(utterances), utterances[0]
         session = "" if level == "identity" else first.fields.get("session", "")
         try:
+            quality = _given_quality(place, utterances)
             inputs += [
-                TeacherInput(level, key_of(first, level), first.spk_id, session, checksum, str(path))
+                TeacherInput(level, key_of(first, level), first.spk_id, session, checksum, str(path), quality)
                 for path, checksum in pictures_at(place)
             ]
         except DataError as error:
@@ -83,6 +89,18 @@ def read_picture(path: str | Path, pixels: int | None = None) -> np.ndarray:
     return np.asarray(resized).transpose(2, 0, 1)
 
 
+def measure_pictures(paths: Sequence[str | Path]) -> dict[str, list[float]]:
+    """The qualities of picture files, measured on each as it is; raises `DataError` naming one that is none."""
+
+    def measure(path: str | Path) -> list[float]:
+        picture = read_picture(path)
+        return [each(picture) for each in image.MEASURES.values()]
+
+    with ThreadPoolExecutor() as pool:
+        rows = list(track(pool.map(measure, paths), "Measuring pictures", len(paths)))
+    return {name: [row[place] for row in rows] for place, name in enumerate(image.MEASURES)}
+
+
 def pictures_at(place: Path) -> list[tuple[Path, str]]:
     """A picture, or all of a folder, sorted, each with its checksum; raises `DataError` where there is none."""
     try:
@@ -117,6 +135,26 @@ def _level(utterances: Sequence[Utterance]) -> str:
     if len(utterances) == 1:
         return "utterance"
     return "session" if len(sessions) == 1 and sessions != {""} else "identity"
+
+
+def _given_quality(place: Path, utterances: Sequence[Utterance]) -> dict[str, float]:
+    """Qualities of a face that nothing here can measure, where the manifest has them: the detector's probability.
+
+    Raises `DataError` where it is no number, or not the same for all utterances that name the face.
+    """
+    if GIVEN not in utterances[0].fields:
+        return {}
+    texts = sorted({utterance.fields[GIVEN] for utterance in utterances})
+    try:
+        value = float(texts[0])
+    except ValueError:
+        value = math.nan
+    if len(texts) > 1 or not math.isfinite(value):
+        raise DataError(
+            f"bad {GIVEN} of the face '{place}'", expected="one and the same number for all its utterances",
+            found=", ".join(f"'{text}'" for text in texts), fix="Correct it or remove the column",
+        )  # fmt: skip
+    return {GIVEN: value}
 
 
 def _refuse_two_speakers(manifest: Manifest, place: Path, utterances: Sequence[Utterance]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,44 +13,43 @@ import torch
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.metrics import eer
-from cmd_speaker.files import file_checksum, write_json
+from cmd_speaker.files import file_checksum, locked, write_json
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.scoring.scorer import cosine_scores
-from cmd_speaker.teachers.bank import (
-    UNMATCHED,
-    TeacherInput,
-    build_bank,
-    coverage,
-    embed_inputs,
-    load_bank,
-    text_inputs,
-)
+from cmd_speaker.teachers.bank import Bank, TeacherInput, build_bank, embed_inputs, load_bank
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
-from cmd_speaker.teachers.pictures import face_inputs
-
-
-@dataclass(frozen=True)
-class Modality:
-    """What one kind of teacher sees of a manifest, how it is fitted to that, and what one input is called."""
-
-    inputs: Callable[[Manifest, str | Path | None], list[TeacherInput]]
-    fit: Callable[[Any, Sequence[TeacherInput], Manifest], None]
-    noun: str
+from cmd_speaker.teachers.joint import JointTeacher
+from cmd_speaker.teachers.matching import UNMATCHED, Match, check_classes, check_speakers, match_rows, some
+from cmd_speaker.teachers.modalities import MODALITIES
 
 
 @dataclass(frozen=True)
 class PreparedTeacher:
-    """A teacher after stage 1. `rows` holds the bank row of each training utterance, int64 [n], -1 for none."""
+    """A teacher after stage 1. `match` holds the bank rows that each training utterance may take.
+
+    `sample_inputs`: one of them is drawn each time, otherwise they are dealt in turn, once for all. `joint` is
+    there where head and classifier go on learning.
+    """
 
     name: str
     targets: TeacherTargets
-    rows: np.ndarray
+    match: Match
     report: dict[str, Any]
+    sample_inputs: bool = True
+    joint: JointTeacher | None = None
+
+    def row(self, seed: int, epoch: int, index: int) -> int:
+        """The bank row of an utterance in an epoch, -1 for none."""
+        if self.sample_inputs:
+            return self.match.drawn(self.name, seed, epoch, index)
+        return self.match.dealt(index)
 
     def permuted(self, seed: int) -> PreparedTeacher:
-        """The control, see `TeacherTargets.permuted`."""
-        return replace(self, targets=self.targets.permuted(seed))
+        """The control, see `TeacherTargets.permutation`."""
+        chosen = self.targets.permutation(seed)
+        targets = self.targets.taking(chosen)
+        return replace(self, targets=targets, joint=self.joint and self.joint.permuted(chosen, targets))
 
 
 def prepare_teacher(
@@ -65,49 +63,94 @@ def prepare_teacher(
     valid: tuple[Manifest, Trials] | None = None,
     seed: int = 0,
     rebuild: bool = False,
+    sample_inputs: bool = True,
+    joint: bool = False,
+    residual: bool = True,
     command: str = "",
 ) -> PreparedTeacher:
-    """Bank, head and targets of a teacher, made or read from `folder`.
+    """Bank, head and targets of a teacher, made or read from `folder`; runs that share it wait for each other.
 
     `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
     `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
-    `$data_root`. `valid` (held-out training speakers) is only scored, never fitted.
+    `$data_root`; for vectors its speakers, sessions and utterances. `valid` (held-out training speakers) is only
+    scored, never fitted. Without `residual` the teacher's embeddings are taken as they are, see `TeacherHead`.
     """
     modality, folder = MODALITIES[teacher.modality], Path(folder)
-    targets_path, report_path = folder / "targets.safetensors", folder / "report.json"
-    inputs = modality.inputs(train, data_root)
-    made_from = _made_from(train, valid, student_size, seed)
-    if report_path.is_file() and not rebuild:
+    inputs = modality.inputs(teacher, train, data_root)
+    if not inputs:
+        raise DataError(
+            f"the teacher '{name}' has no input for any of the training speakers", file=train.path,
+            expected=f"a {modality.noun} of {some(train.speakers)}", found=modality.left_out(teacher, train),
+            fix="Name the speakers alike in the manifest and in the teacher's inputs",
+        )  # fmt: skip
+    match = match_rows([(each.level, each.key) for each in inputs], train)
+    missing = check_speakers(match, [each.identity for each in inputs], train)
+    folder.mkdir(parents=True, exist_ok=True)
+    made_from = _made_from(train, valid, student_size, seed) | {"residual_head": residual}
+    with locked(folder):
+        if rebuild or not (folder / "report.json").is_file():
+            _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
+            match.save(folder / "matches.csv", train)
         bank = load_bank(folder, inputs, teacher.source())
-        targets = TeacherTargets.load(targets_path)
-        report = json.loads(report_path.read_text(encoding="utf-8"))
+        targets = TeacherTargets.load(folder / "targets.safetensors")
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         if report["made_from"] != made_from:
             raise DataError(
-                f"stage 1 of the teacher '{name}' was made for another run", file=report_path,
+                f"stage 1 of the teacher '{name}' was made for another run", file=folder / "report.json",
                 expected=made_from, found=report["made_from"],
                 fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
             )  # fmt: skip
-    else:
-        # While it is made anew, nothing may look finished.
-        report_path.unlink(missing_ok=True)
-        modality.fit(teacher, inputs, train)
-        bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True")
-        head, targets, stage1 = fit_head(bank, student_size, list(train.label_map()), seed=seed)
-        targets.save(targets_path)
-        report = {
-            "modality": teacher.modality,
-            "identities": stage1.identities,
-            "classes": stage1.classes,
-            "inputs": stage1.inputs,
-            "identification_ceiling": stage1.ceiling,
-            "stage1_accuracy": stage1.accuracy,
-            "made_from": made_from,
-        }
-        if valid is not None:
-            report |= _ceiling(teacher, head, *valid, data_root)
-        write_json(report_path, report)  # last: its presence says that the rest is there
-    rows, levels = bank.match(train)
-    return PreparedTeacher(name, targets, rows, report | {"matched": coverage(levels)})
+        learner = _learner(folder, bank, targets, residual) if joint else None
+    check_classes([row.identity for row in bank.rows], targets.label.tolist(), folder)
+    report |= {
+        "matched": match.coverage(),
+        "rows_taken": len({int(row) for group in match.rows for row in group}),
+        "speakers_without": f"{len(missing)} ({some(missing)})" if missing else "",
+        "left_out": modality.left_out(teacher, train),
+    }
+    return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
+
+
+def _learner(folder: Path, bank: Bank, targets: TeacherTargets, residual: bool) -> JointTeacher:
+    sizes = bank.embeddings.shape[1], targets.embedding.shape[1]
+    head = TeacherHead.load(folder / "head.safetensors", *sizes, residual)
+    return JointTeacher(head, torch.from_numpy(bank.embeddings), targets)
+
+
+def _make(
+    teacher: Any,
+    folder: Path,
+    train: Manifest,
+    inputs: list[TeacherInput],
+    student_size: int,
+    made_from: dict[str, Any],
+    valid: tuple[Manifest, Trials] | None,
+    data_root: str | Path | None,
+    command: str,
+) -> None:
+    """Fit teacher and head and write everything into `folder`."""
+    modality = MODALITIES[teacher.modality]
+    # While it is made anew, nothing may look finished.
+    (folder / "report.json").unlink(missing_ok=True)
+    modality.fit(teacher, inputs, train)
+    bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
+    head, targets, stage1 = fit_head(
+        bank, student_size, train.speakers, seed=made_from["seed"], residual=made_from["residual_head"]
+    )
+    head.save(folder / "head.safetensors")
+    targets.save(folder / "targets.safetensors")
+    report = {
+        "modality": teacher.modality,
+        "identities": stage1.identities,
+        "classes": stage1.classes,
+        "inputs": stage1.inputs,
+        "identification_ceiling": stage1.ceiling,
+        "stage1_accuracy": stage1.accuracy,
+        "made_from": made_from,
+    }
+    if valid is not None:
+        report |= _ceiling(teacher, head, *valid, data_root)
+    write_json(folder / "report.json", report)  # last: its presence says that the rest is there
 
 
 def _made_from(
@@ -130,27 +173,19 @@ def describe(prepared: PreparedTeacher) -> str:
         f"Teacher '{prepared.name}': {report['identities']} training speakers with {report['inputs']} different "
         f"{noun}s, in {report['classes']} classes that can be told apart, so it can name at most "
         f"{report['identification_ceiling']:.1%} of them; the fitted head recognises "
-        f"{report['stage1_accuracy']:.1%} of its inputs. Utterances matched: {report['matched']}."
+        f"{report['stage1_accuracy']:.1%} of its inputs. Utterances matched: {report['matched']}, with "
+        f"{report['rows_taken']} rows of its bank."
     )
+    if report["speakers_without"]:
+        text += f" Speakers without a {noun}: {report['speakers_without']}."
+    if report["left_out"]:
+        text += f" Left out: {report['left_out']}."
     if "validation_eer" in report:
         text += (
             f" Its own ceiling: {report['validation_eer']:.2%} EER on the validation trials when each voice is "
             f"replaced by its speaker's {noun}."
         )
     return text
-
-
-def _fit_to_texts(teacher: Any, inputs: Sequence[TeacherInput], train: Manifest) -> None:
-    """Descriptions and transcripts, the descriptions repeated until they are about half."""
-    descriptions = [each.content for each in inputs]
-    transcripts = [u.fields.get("transcript", "") for u in train]
-    transcripts = [text for text in transcripts if text]
-    teacher.fit(descriptions * max(1, len(transcripts) // len(descriptions)) + transcripts)
-
-
-def _fit_to_faces(teacher: Any, inputs: Sequence[TeacherInput], train: Manifest) -> None:
-    del train  # its pictures are the inputs
-    teacher.fit([each.content for each in inputs], [each.identity for each in inputs])
 
 
 def _ceiling(
@@ -160,10 +195,14 @@ def _ceiling(
 
     Trials with an utterance that has none are left out; nothing is said where those left are of one kind.
     """
-    bank = embed_inputs(MODALITIES[teacher.modality].inputs(valid, data_root), teacher)
+    inputs = MODALITIES[teacher.modality].inputs(teacher, valid, data_root)
+    if not inputs:
+        return {}
+    bank = embed_inputs(inputs, teacher)
     with torch.no_grad():
         t = head(torch.from_numpy(bank.embeddings)).numpy()
-    rows, _ = bank.match(valid)
+    match = bank.match(valid)
+    rows = np.array([match.dealt(k) for k in range(len(valid))])
     ids = [utterance.id for utterance, row in zip(valid, rows, strict=True) if row != UNMATCHED]
     scores, _ = cosine_scores(Embeddings(ids, t[rows[rows != UNMATCHED]]), trials)
     labels = scores.known_labels()
@@ -171,10 +210,3 @@ def _ceiling(
         return {}
     # Equal inputs must tie exactly, whatever the rounding of a dot product.
     return {"validation_eer": eer(np.round(scores.scores, 5), labels)[0]}
-
-
-MODALITIES = {
-    "text": Modality(lambda manifest, data_root: text_inputs(manifest), _fit_to_texts, "text"),
-    "face": Modality(face_inputs, _fit_to_faces, "picture"),
-}
-"""A teacher's attribute `modality` names one of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -108,16 +108,16 @@ class TrainingCrops(Dataset):
     """Random crops of `seconds`, one an utterance and epoch; shorter utterances are repeated.
 
     A crop's place is drawn from (seed, epoch, index), so neither workers nor a resumed run change it.
-    `rows` holds each utterance's row of every teacher's bank, int64 [n, teachers]. `audio` is a
-    `DecodedAudio`, or None to read each file when it is needed. `qualities`, float32 [n, columns], belong to
-    the columns `quality_names`.
+    So are the rows of the teachers' banks: each of `rows` is called with these numbers and gives a row, -1 for
+    none. `audio` is a `DecodedAudio`, or None to read each file when it is needed. `qualities`, float32 [n,
+    columns], belong to the columns `quality_names`.
     """
 
     def __init__(
         self,
         manifest: Manifest,
         labels: dict[str, int],
-        rows: np.ndarray,
+        rows: Sequence[Callable[[int, int, int], int]],
         seconds: float,
         seed: int,
         audio: DecodedAudio | None = None,
@@ -149,8 +149,9 @@ class TrainingCrops(Dataset):
             except DataError as error:
                 raise error.at(self.manifest_path, utterance.row) from error
         rng = np.random.default_rng((self.seed, self.epoch, index))
+        rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
         crop = random_crop(samples, self.length, rng)
-        return crop, self.labels[index], self.rows[index], self.qualities[index]
+        return crop, self.labels[index], rows, self.qualities[index]
 
 
 def collate(items: list[Item]) -> Batch:

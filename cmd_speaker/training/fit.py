@@ -6,14 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.seed import seed_everything
 from torch import nn
 
-from cmd_speaker.brain import SpeakerBrain
+from cmd_speaker.brain import SpeakerBrain, joint_name
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_json
@@ -72,6 +71,7 @@ def build_brain(
     }
     if teachers:
         modules["distillation"] = nn.ModuleDict({t.name: hparams["distillation"][t.name] for t in teachers})
+        modules |= {joint_name(each.name): each.joint for each in teachers if each.joint}
     brain = SpeakerBrain(
         modules=modules,
         opt_class=hparams["optimizer"],
@@ -97,15 +97,13 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    # Reshaped, because without a teacher there is nothing to stack.
-    rows = np.array([each.rows for each in teachers], dtype=np.int64).reshape(-1, len(train)).T
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
     names = columns(sources(hparams["distillation"][each.name] for each in teachers))
     crops = TrainingCrops(
         train,
         labels,
-        rows,
+        [each.row for each in teachers],
         hparams["crop_seconds"],
         hparams["seed"],
         audio,

@@ -187,12 +187,14 @@ class Distillation(nn.Module):
 
 def distillation(
     terms: Mapping[str, Mapping[str, Any]],
-    quality: QualityWeights,
+    quality: Mapping[str, Any],
     weight: NUMBER_OR_POINTS = 1.0,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    teacher_quality: str = NORM,
 ) -> Distillation:
     """A recipe's plain `terms`, {LOSS: {weight, margin, the loss's own arguments}}, as a `Distillation`.
 
+    `quality` holds the arguments of `QualityWeights` but for its source of the teacher's, `teacher_quality`.
     `weight` is a factor of all of them, 0: without this teacher. `changes`, of the same form, holds what this
     teacher's terms have otherwise. Raises `TypeError` or `ValueError` as `Term.of`.
     """
@@ -203,7 +205,8 @@ def distillation(
                 f"terms: expected {{LOSS: {{weight: ..., margin: ..., ...}}, ...}}, found {each!r}"
             )
     merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
-    return Distillation({name: Term.of(name, **each) for name, each in merged.items()}, quality, weight)
+    built = {name: Term.of(name, **each) for name, each in merged.items()}
+    return Distillation(built, QualityWeights(teacher=teacher_quality, **quality), weight)
 
 
 def _as_target(teacher: TeacherBatch) -> TeacherBatch:

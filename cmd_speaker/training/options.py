@@ -45,7 +45,7 @@ def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict
         if name in RUN_OPTIONS:
             run += _run_option(name, value)
         elif name in nodes:
-            overrides[name] = _value(name, value, nodes[name][1])
+            overrides[name] = value_of(name, value, nodes[name][1])
         else:
             raise UsageError(f"no such option: --{name}{suggest(name, [*nodes, *RUN_OPTIONS])}")
     return sb.parse_arguments([str(path), *run])[1], overrides
@@ -131,8 +131,11 @@ def _run_option(name: str, value: str | None) -> list[str]:
     return [f"--{name}"] if on else []
 
 
-def _value(name: str, text: str | None, default: yaml.Node) -> Any:
-    """The value of an override: a number, a truth value, null, a [list] or {mapping}, or the text itself."""
+def value_of(name: str, text: str | None, default: yaml.Node) -> Any:
+    """The value of an override: a number, a truth value, null, a [list] or {mapping}, or the text itself.
+
+    `default` is what the YAML has. Raises `UsageError` for a value of another kind.
+    """
     if text is None:
         raise UsageError(f"--{name} needs a value")
     value = scalar(text)

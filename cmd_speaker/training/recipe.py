@@ -26,7 +26,7 @@ from cmd_speaker.encoder import check_device
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
-from cmd_speaker.teachers.stage1 import MODALITIES
+from cmd_speaker.teachers.modalities import MODALITIES
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
 from cmd_speaker.training.run import Run, open_run
@@ -40,18 +40,21 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
+    "sample_inputs", "joint_teachers", "residual_head",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
 LEAST: dict[str, tuple[Any, float]] = {
     "seed": (int, 0), "number_of_epochs": (int, 1), "batch_size": (int, 2), "validation_interval": (int, 1),
     "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0), "validation_speakers": (int, 0),
-    "training_speakers": (int, 4), "test_speakers": (int, 4), "corpus_seed": (int, 0),
+    "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 4),
+    "corpus_seed": (int, 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
 }  # fmt: skip
 """Kind and least value of the numbers that recipes have, where they have them."""
 SCHEDULES = {
     "identity_margin", "margin", "feature_weight", "classifier_weight", "text_teacher", "face_teacher",
+    "vector_teacher",
 }  # fmt: skip
 """Numbers that may also change with the step, where recipes have them."""
 OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -70,6 +73,9 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr_schedule": (callable, "a schedule"),
     "epoch_counter": (lambda value: isinstance(value, EpochCounter), "an EpochCounter"),
     "train_logger": (lambda value: isinstance(value, TrainLogger), "a TrainLogger"),
+    "sample_inputs": (lambda value: isinstance(value, bool), "True or False"),
+    "residual_head": (lambda value: isinstance(value, bool), "True or False"),
+    "joint_teachers": (lambda value: isinstance(value, list), "a list of teachers' names"),
     "wav_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
 }
@@ -180,7 +186,9 @@ def _check_objects(hparams: dict[str, Any]) -> None:
     for key, (is_right, expected) in OBJECTS.items():
         if key in hparams and not is_right(hparams[key]):
             raise TypeError(f"{key}: expected {expected}, found {hparams[key]!r}")
-    _check_names(hparams.get("teachers", {}), hparams.get("distillation", {}))
+    _check_names(
+        hparams.get("teachers", {}), hparams.get("distillation", {}), hparams.get("joint_teachers", [])
+    )
     for key, value in hparams.items():
         if isinstance(value, functools.partial):  # `!name:` only notes its arguments
             try:
@@ -194,13 +202,15 @@ def _are(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(is_right(each) for each in value.values())
 
 
-def _check_names(teachers: Mapping[str, Any], distillation: Mapping[str, Any]) -> None:
+def _check_names(teachers: Mapping[str, Any], distillation: Mapping[str, Any], joint: Sequence[str]) -> None:
     """Each teacher needs its terms; its name becomes a folder, a module and part of what is logged."""
     if teachers.keys() != distillation.keys():
         raise TypeError(f"distillation: expected {', '.join(teachers)}, found {', '.join(distillation)}")
     for name in teachers:
         if not str(name).isidentifier() or hasattr(nn.ModuleDict, str(name)):
             raise TypeError(f"teachers: expected names like 'text' or 'face', found '{name}'")
+    if unknown := [name for name in joint if name not in teachers]:
+        raise TypeError(f"joint_teachers: expected some of {', '.join(teachers)}, found {unknown[0]}")
 
 
 def _reason(error: Exception) -> str:

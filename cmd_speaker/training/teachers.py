@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
@@ -34,12 +32,17 @@ def prepare_teachers(
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
         found = prepare_teacher(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
-            seed=hparams["seed"], rebuild=hparams["rebuild_bank"], command=recipe.command,
+            seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
+            sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
+            residual=hparams.get("residual_head", True),
+            command=recipe.command,
         )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
+        if found.joint:
+            recipe.run.add_checksums(folder / "head.safetensors")
         if active[name].quality.enabled:
-            known = found.targets.batch(torch.tensor([0])).quality
-            check_bank(name, active[name].quality.teacher_source, known, folder / "index.csv")
+            source = active[name].quality.teacher_source
+            check_bank(name, source, found.targets.quality, folder / "index.csv")
         print(describe(found))
         prepared.append(found)
     if prepared and hparams["permute_teacher"]:

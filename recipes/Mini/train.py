@@ -5,6 +5,7 @@ python train.py hparams/mini.yaml [--key value ...]
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import compare_students, evaluate_student
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import Recipe, open_recipe
+from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
 from data_prep.mini.corpus import Design, Prepared, prepare
 from data_prep.mini.sheet import draw_sheet
 
 CORPUS_KEYS = ("corpus_seed", "training_speakers", "validation_speakers", "test_speakers")
-OWN_KEYS = {"data_folder", "students", "train", *CORPUS_KEYS}
+OWN_KEYS = {"data_folder", "students", "train", "test", "utterances_per_speaker", *CORPUS_KEYS}
 
 
 def main(argv: list[str]) -> None:
@@ -34,6 +36,9 @@ def main(argv: list[str]) -> None:
     # All are opened before the first is trained: a mistake in the last must not wait.
     students = {name: recipe.variant(name, values) for name, values in chosen.items()}
     corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
+    part = folder / "manifests" / "train_part.csv"
+    train_csv = training_subset(corpus.train, part, utterances_per_speaker=hparams["utterances_per_speaker"])
+    corpus = replace(corpus, train=train_csv)
     train, valid, test = load_parts(corpus, hparams["data_folder"])
     draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
     valid_trials = load_trials(corpus.valid_trials)
@@ -42,8 +47,12 @@ def main(argv: list[str]) -> None:
     for name, student in students.items():
         print(f"\nStudent '{name}'", flush=True)
         student.run.add_checksums(*vars(corpus).values())
-        train_one(student, train, (valid, valid_trials), (test, corpus.test_trials))
+        model = train_one(student, train, (valid, valid_trials))
+        if hparams["test"]:
+            print(evaluate_student(model, test, corpus.test_trials, student.folder))
     recipe.run.begin()
+    if not hparams["test"]:
+        return
     print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
@@ -71,14 +80,12 @@ def load_parts(corpus: Prepared, data_folder: str) -> tuple[Manifest, Manifest, 
     return train, valid, test
 
 
-def train_one(
-    recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials], test: tuple[Manifest, Path]
-) -> None:
-    """Everything from the manifests to the scores of one student."""
+def train_one(recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials]) -> SpeakerModel:
+    """Everything from the manifests to one student's model."""
     teachers = prepare_teachers(recipe, train, valid, recipe.hparams["data_folder"])
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
     model.save(recipe.folder / "model", recipe.run.provenance())
-    print(evaluate_student(model, *test, recipe.folder))
+    return model
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from cmd_speaker.training.objective import QualityWeights, distillation
 from cmd_speaker.training.state import EpochAverages
 from tests.batches import F64, student_batch, teacher_batch
 
-EQUAL = QualityWeights(enabled=False)
+EQUAL = {"enabled": False}
 
 
 def test_objective_by_hand():
@@ -123,7 +123,7 @@ def test_a_sample_without_teacher_has_no_influence(name):
     torch.manual_seed(0)
     student, t = random_batches()
     margin = "auto" if name == "feature" else 0.0
-    term = distillation({name: {"weight": 1, "margin": margin}}, QualityWeights())
+    term = distillation({name: {"weight": 1, "margin": margin}}, {})
     junk = t._replace(
         embedding=t.embedding.index_fill(0, torch.tensor([6, 7]), 1e300),
         label=t.label.index_fill(0, torch.tensor([6, 7]), 999),
@@ -173,7 +173,7 @@ def test_no_gradient_reaches_the_teacher(name):
     student, t = random_batches()
     tensors = ("embedding", "classifier", "bank_embedding")
     t = t._replace(**{each: getattr(t, each).clone().requires_grad_() for each in tensors})
-    total, _ = distillation({name: {"weight": 1}}, QualityWeights())(student, t, 0.0)
+    total, _ = distillation({name: {"weight": 1}}, {})(student, t, 0.0)
     total.backward()
     assert all(getattr(t, each).grad is None for each in tensors)
 
@@ -185,7 +185,7 @@ def test_two_teachers_by_hand():
     def targets(*embedding):
         n = torch.arange(len(embedding))
         ones = torch.ones(len(n))
-        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), ones, n, ones, n)
+        return TeacherTargets(torch.tensor(embedding), n, torch.eye(2), {"norm": ones}, n, ones, n)
 
     def teaching(weight, margin):
         return distillation({"feature": {"weight": weight, "margin": margin}}, EQUAL)

@@ -48,12 +48,12 @@ def test_a_misspelled_key_is_named_with_its_line(cli, tmp_path):
         (
             "text: !apply:cmd_speaker.training",
             "txt: !apply:cmd_speaker.training",
-            "distillation: expected text, found txt",
+            "distillation: expected text, vectors, found txt, vectors",
         ),
         (
             "text: !apply:cmd_speaker.teachers",
             "te.xt: !apply:cmd_speaker.teachers",
-            "distillation: expected te.xt, found text",
+            "distillation: expected te.xt, vectors, found text, vectors",
         ),
         (
             "!apply:cmd_speaker.teachers.text.text_teacher",
@@ -82,11 +82,10 @@ def test_a_recipe_needs_only_what_it_uses(tmp_path):
     text = HPARAMS.read_text()
     text = text[: text.index("# Teacher (stage 1)")].replace("!PLACEHOLDER", "voices")
     text = text.replace("data_folder: ", "corpus: ").replace("validation_speakers: ", "speakers: ")
+    own = ("corpus", "speakers", "training_speakers", "utterances_per_speaker", "test")
     path = tmp_path / "own.yaml"
     path.write_text(text)
-    recipe = open_recipe(
-        [str(path), "--output_folder", str(tmp_path / "run")], own_keys=("corpus", "speakers")
-    )
+    recipe = open_recipe([str(path), "--output_folder", str(tmp_path / "run")], own_keys=own)
     assert (recipe.hparams["corpus"], recipe.hparams["speakers"]) == ("voices", 20)
     assert prepare_teachers(recipe, Manifest(path, [])) == []
     with pytest.raises(DataError, match="unknown key 'corpus'"):

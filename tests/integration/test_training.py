@@ -22,6 +22,7 @@ from cmd_speaker.training.log import last_epoch
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from data_prep.speechocean762 import prepare
+from tests.teachers import match_of
 from tests.training import OWN_KEYS, arguments, text_and_face, weights
 
 EVERYTHING_ON = {
@@ -168,7 +169,7 @@ def random_targets():
     """Four rows of four identities in a space of 12."""
     each = torch.arange(4)
     return TeacherTargets(
-        torch.randn(4, 12), each, torch.randn(4, 12), torch.rand(4), each, torch.zeros(4), each
+        torch.randn(4, 12), each, torch.randn(4, 12), {"norm": torch.rand(4)}, each, torch.zeros(4), each
     )
 
 
@@ -184,7 +185,9 @@ def test_one_step_by_hand(tiny_speechocean, tmp_path):
     train_set = load_manifest(corpus.train, recipe.hparams["data_folder"])
     rows, face_rows = np.arange(16) % 4, np.arange(16) % 5 - 1
     t, face = random_targets(), random_targets()
-    teachers = [PreparedTeacher("text", t, rows, {}), PreparedTeacher("face", face, face_rows, {})]
+    teachers = [
+        PreparedTeacher("text", t, match_of(rows), {}), PreparedTeacher("face", face, match_of(face_rows), {})
+    ]  # fmt: skip
     brain, loader = build_brain(recipe, train_set, None, teachers)
     brain.on_fit_start()
     seen = []

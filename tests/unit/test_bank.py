@@ -9,7 +9,7 @@ from PIL import Image
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import file_checksum
 from cmd_speaker.manifest import load_manifest, write_manifest
-from cmd_speaker.teachers.bank import Bank, BankRow, build_bank, coverage, load_bank, text_inputs
+from cmd_speaker.teachers.bank import Bank, BankRow, build_bank, load_bank, text_inputs
 from cmd_speaker.teachers.pictures import face_inputs
 from tests.teachers import TEXTS, small, write_faces, write_texts
 
@@ -87,7 +87,7 @@ def test_a_bank_of_pictures(faces, tmp_path):
     read = load_bank(tmp_path / "bank", face_inputs(manifest), "Norms")
     assert read.rows == built.rows
     sizes = [(faces / name).stat().st_size for name in ("a/x/10.JPG", "a/x/2.png", "b.png")]
-    assert read.embeddings[:, 0].tolist() == [row.quality for row in read.rows] == sizes
+    assert read.embeddings[:, 0].tolist() == read.quality["norm"].tolist() == sizes
     with pytest.raises(DataError, match="made by another teacher"):
         load_bank(tmp_path / "bank", face_inputs(manifest), "another")
     # The corpus may move, but not change.
@@ -110,16 +110,15 @@ def test_the_most_specific_row_is_taken(tmp_path):
          ("u3", 1, "a", "", "", "s1", "y"), ("u4", 1, "a", "", "", "s2", "x")],
     )  # fmt: skip
     keys = [("identity", "s1"), ("session", "s1/x"), ("utterance", "u1")]
-    rows, levels = bank_of(keys).match(load_manifest(tmp_path / "m.csv"))
-    assert rows.tolist() == [2, 1, 0, -1]
-    assert levels == ["utterance", "session", "identity", "none"]
-    assert coverage(levels) == "1 by utterance, 1 by session, 1 by identity, 1 by none"
+    match = bank_of(keys).match(load_manifest(tmp_path / "m.csv"))
+    assert [match.candidates(k).tolist() for k in range(4)] == [[2], [1], [0], []]
+    assert match.levels == ["utterance", "session", "identity", "none"]
+    assert match.coverage() == "1 by utterance, 1 by session, 1 by identity, 1 by none"
 
 
 def bank_of(keys):
-    return Bank(
-        np.zeros((len(keys), 2), np.float32), [BankRow(level, key, "s1", "", "", 1.0) for level, key in keys]
-    )
+    rows = [BankRow(level, key, "s1", "", "", {"norm": 1.0}) for level, key in keys]
+    return Bank(np.zeros((len(keys), 2), np.float32), rows)
 
 
 def test_several_rows_of_a_key_are_dealt_in_turn(tmp_path):
@@ -129,9 +128,8 @@ def test_several_rows_of_a_key_are_dealt_in_turn(tmp_path):
          ("v2", "s1", "y", ""), ("w", "s2", "x", "")],
     )  # fmt: skip
     keys = [("session", "s1/x"), ("session", "s1/y"), ("session", "s1/x"), ("identity", "s1")]
-    rows, _ = bank_of(keys).match(manifest)
-    assert rows.tolist() == [0, 1, 2, 0, 1, -1]
-    assert rows.dtype == np.int64
+    match = bank_of(keys).match(manifest)
+    assert [match.dealt(k) for k in range(6)] == [0, 1, 2, 0, 1, -1]
 
 
 def test_levels_of_pictures(faces, tmp_path):
@@ -153,9 +151,9 @@ def test_levels_of_pictures(faces, tmp_path):
     assert [each.content for each in inputs] == [str(faces / name) for name in names]
     assert [each.checksum for each in inputs] == [file_checksum(faces / name) for name in names]
     bank = bank_of([(each.level, each.key) for each in inputs])
-    rows, levels = bank.match(manifest)
-    assert rows.tolist() == [0, 1, 2, 3, 3, 3, 4, 4]
-    assert coverage(levels) == "1 by utterance, 2 by session, 5 by identity"
+    match = bank.match(manifest)
+    assert [match.dealt(k) for k in range(8)] == [0, 1, 2, 3, 3, 3, 4, 4]
+    assert match.coverage() == "1 by utterance, 2 by session, 5 by identity"
 
 
 def test_a_face_of_two_speakers_is_refused(faces, tmp_path):

@@ -150,7 +150,9 @@ def test_stage_1_on_faces(pictures, tmp_path, monkeypatch):
     made = prepare_teacher("face", tiny(), tmp_path / "t", train, 12, valid=(valid, trials))
     assert seen == [(str(path), person) for path, person in part(pictures, held_out=False)]
     n = PEOPLE - HELD_OUT
-    assert made.rows.tolist() == list(range(6 * n))  # every utterance has a picture of its own
+    # Each session's three pictures are those of its three utterances.
+    assert [made.match.dealt(k) for k in range(6 * n)] == list(range(6 * n))
+    assert all(made.row(0, 1, k) // 3 == k // 3 for k in range(6 * n))
     assert made.targets.identity.tolist() == [row // 6 for row in range(6 * n)]
     assert made.targets.embedding.shape == (6 * n, 12)
     assert made.targets.classifier.shape == (n, 12)
@@ -166,7 +168,7 @@ def test_stage_1_on_faces(pictures, tmp_path, monkeypatch):
             prepare_teacher("face", tiny(), tmp_path / "t", train, **given)
     assert torch.equal(made.targets.embedding, again.targets.embedding)
     assert len(seen) == 6 * n, "made once"
-    assert made.permuted(1).rows.tolist() == made.rows.tolist()
+    assert made.permuted(1).match is made.match
     assert not (made.permuted(1).targets.label == made.targets.label).any()
 
 

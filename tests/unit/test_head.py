@@ -1,5 +1,7 @@
 """Stage 1's head and classifier, the targets they leave, and the control that permutes them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from tests.teachers import TEXTS, small, write_texts
 def bank_of(inputs, size=6):
     """A bank with a row for each (identity, input), its embeddings random."""
     embeddings = np.random.default_rng(0).standard_normal((len(inputs), size)).astype(np.float32)
-    rows = [BankRow("identity", identity, identity, "", name, 1.0) for identity, name in inputs]
+    rows = [BankRow("identity", identity, identity, "", name, {"norm": 1.0}) for identity, name in inputs]
     return Bank(embeddings, rows)
 
 
@@ -25,7 +27,7 @@ def targets_of(identity, label):
         rows[:, None].float(),
         torch.as_tensor(label),
         torch.zeros(int(max(label)) + 1, 1),
-        rows.float(),
+        {"norm": rows.float()},
         torch.as_tensor(identity),
         rows.float(),
         torch.unique(torch.as_tensor(identity)),
@@ -47,7 +49,8 @@ def test_classes_of_texts_are_the_different_ones(tmp_path):
     assert targets.classifier.shape == (3, 12)
     assert not any(p.requires_grad for p in head.parameters())
     assert not targets.embedding.requires_grad
-    torch.testing.assert_close(targets.norm, torch.from_numpy(np.linalg.norm(bank.embeddings, axis=1)))
+    norms = targets.quality["norm"]
+    torch.testing.assert_close(norms, torch.from_numpy(np.linalg.norm(bank.embeddings, axis=1)))
 
 
 def test_identities_with_the_same_set_of_inputs_are_one_class():
@@ -124,7 +127,7 @@ def test_permutation_leaves_nobody_an_equal_input():
     for seed in range(20):
         permuted = targets.permuted(seed)
         assert not (permuted.label == labels).any()
-        assert sorted(permuted.norm.tolist()) == list(range(105))
+        assert sorted(permuted.quality["norm"].tolist()) == list(range(105))
     with pytest.raises(DataError, match="cannot be made"):
         targets_of(range(105), labels * 0).permuted(1)
 
@@ -139,8 +142,13 @@ def test_permutation_of_identities_with_several_rows():
         permuted = targets.permuted(seed)
         chosen = permuted.embedding[:, 0].long().numpy()
         assert permuted.identity.tolist() == identity.tolist()
-        assert permuted.norm.tolist() == permuted.auto_margin.tolist() == chosen.tolist()
+        norms = permuted.quality["norm"]
+        assert norms.tolist() == permuted.auto_margin.tolist() == chosen.tolist()
         assert permuted.label.tolist() == label_of[identity[chosen]].tolist()
+        # The student's classes follow: each is the class whose rows its speaker is given.
+        assert permuted.class_map.tolist() == [
+            permuted.label[identity == each][0].item() for each in range(30)
+        ]
         givers = set()
         for each in range(30):
             given = chosen[identity == each]
@@ -150,3 +158,23 @@ def test_permutation_of_identities_with_several_rows():
             assert given.tolist() == [own[k % len(own)] for k in range(len(given))]
             givers.add(giver)
         assert givers == set(range(30))
+
+
+@pytest.mark.parametrize("student_size", [6, 9])
+def test_without_residual_the_geometry_of_the_embeddings_stays(student_size):
+    """The student is as large or larger: distances between targets are those between embeddings, to rounding."""
+    bank = bank_of([("a", "p"), ("b", "q"), ("c", "r"), ("d", "s")])
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(3)) + 5
+    bank = replace(bank, embeddings=x.numpy())
+    head, targets, _ = fit_head(bank, student_size, "abcd", steps=3, residual=False)
+    assert torch.allclose(torch.cdist(targets.embedding, targets.embedding), torch.cdist(x, x), atol=1e-4)
+    assert torch.allclose(targets.embedding.mean(0), torch.zeros(student_size), atol=1e-5)
+    assert list(head.fitted) == []
+
+
+def test_a_residual_head_takes_the_mean_away_first():
+    """What all inputs have in common changes no target."""
+    bank = bank_of([("a", "p"), ("b", "q"), ("c", "r")])
+    shifted = replace(bank, embeddings=bank.embeddings + np.float32(8))
+    targets = [fit_head(each, 12, "abc", steps=20)[1].embedding for each in (bank, shifted)]
+    assert torch.allclose(*targets, atol=1e-3)

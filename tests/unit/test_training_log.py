@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmd_speaker.training.log import LOG, last_epoch, last_epochs_table
+from cmd_speaker.training.log import LOG, epochs, last_epoch
 
 LINE = "epoch: {}, lr: 1.50e-03 - train loss: 4.34, train text.feature: {} - valid eer: 6.04e-02\n"
 
@@ -24,11 +24,10 @@ def test_figures_are_those_of_the_last_epoch(runs):
     assert last_epoch(runs["b"][0])["train loss"] != 4.34
 
 
-def test_table_has_the_mean_over_the_seeds_and_gaps_where_nothing_was_logged(runs):
-    figures = {"valid eer": "validation EER", "train text.feature": "feature loss"}
-    assert last_epochs_table(runs, figures).splitlines() == [
-        "| configuration | validation EER | feature loss |",
-        "|---|---|---|",
-        "| a | 0.060 | 0.030 |",
-        "| b | 0.500 |  |",
-    ]
+def test_an_epoch_logged_twice_counts_once(runs):
+    log = runs["a"][0] / LOG
+    # As a kill between the line and the checkpoint of epoch 2 leaves it.
+    log.write_text(log.read_text() + LINE.format(2, "2.00e-02") + LINE.format(3, "1.00e-02"))
+    assert [(epoch["epoch"], epoch["train text.feature"]) for epoch in epochs(runs["a"][0])] == [
+        (1, 9.0), (2, 0.02), (3, 0.01)
+    ]  # fmt: skip

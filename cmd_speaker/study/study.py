@@ -1,0 +1,114 @@
+"""From a study file to its results: screening, choice, final runs, noise, page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.evaluation.comparison import Row, compare
+from cmd_speaker.files import locked
+from cmd_speaker.lists.speakers import load_utt2spk
+from cmd_speaker.progress import track
+from cmd_speaker.study.analysis import REPLICATES, Compared, Line, analyse
+from cmd_speaker.study.collection import finished
+from cmd_speaker.study.noise import noisy_scores
+from cmd_speaker.study.outcome import Outcome, choose
+from cmd_speaker.study.plan import Command, final_runs, screening_runs
+from cmd_speaker.study.report import Findings, write_results
+from cmd_speaker.study.runner import Failure, Records, Runner
+from cmd_speaker.study.spec import Study
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """What came out of a call: the written files, and the runs that failed of all."""
+
+    findings: Findings
+    written: Sequence[Path]
+
+
+def conduct(study: Study, out: Path, jobs: int) -> Conducted:
+    """Do what is left of a study in the folder `out`, and write its results there; failed runs are in the outcome.
+
+    Raises `DataError` where another process works in `out`, and `DataErrors` where runs there were done with
+    other values; then nothing is run.
+    """
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out, wait=False):
+            outcome = _run(study, Records(Command(study, out)), jobs)
+            compared = analyse(outcome.final, list(study.conditions), study.final.seeds, study.baseline)
+            findings = Findings(outcome, compared, {})
+            written = write_results(findings, out)
+            if study.noise:
+                # Whatever the noise meets, the results are there.
+                findings = replace(findings, noise=_measure_noise(study, compared, out / "noise"))
+                written = write_results(findings, out)
+            return Conducted(findings, written)
+    except BlockingIOError as error:
+        raise DataError(
+            "another study is running in this folder", file=out, expected="one at a time",
+            fix="Wait for it, or choose another --out",
+        ) from error  # fmt: skip
+
+
+def _run(study: Study, records: Records, jobs: int) -> Outcome:
+    screening, runner = screening_runs(study), Runner(records, jobs)
+    everything = {condition: list(study.configurations) for condition in study.conditions}
+    # Of the final runs, all that there could be: which are chosen is not known yet.
+    records.refuse_changed([*screening, *final_runs(study, everything)])
+    failures = runner.run(screening, "Screening")
+    screened = finished(records, screening)
+    chosen = choose(study, screened) if study.screen else everything
+    final = final_runs(study, chosen)
+    failures += runner.run(final, "Final runs")
+    return Outcome(study, screened, chosen, finished(records, final), failures)
+
+
+def _measure_noise(
+    study: Study, compared: Sequence[Compared], folder: Path
+) -> dict[str, dict[str, list[Row]]]:
+    """Condition -> level of noise -> baseline and the best configuration, compared at each level."""
+    found = {}
+    for part in compared:
+        lines = [
+            *part.lines[:1],
+            *_best(part.lines[1:]),
+        ]
+        if lines:
+            found[part.condition] = _at_levels(study, lines, folder)
+    return found
+
+
+def _best(lines: Sequence[Line]) -> list[Line]:
+    """The one of the lowest validation EER, if there is any; what was not validated comes last."""
+    return sorted(lines, key=lambda line: (line.validation_eer is None, line.validation_eer, line.name))[:1]
+
+
+def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, list[Row]]:
+    device = str(study.values.get("device") or "cpu")
+    speakers = load_utt2spk(lines[0].results[0].listed("test.csv"))
+    noisy = {
+        line.name: [
+            noisy_scores(result, study.noise, folder / result.run.name, device)
+            for result in track(line.results, f"Noise: {line.name}")
+        ]
+        for line in lines
+    }
+    levels = {"clean": compare({line.name: [run.scores for run in line.results] for line in lines}, speakers)}
+    for snr in study.noise:
+        scores = {name: [run[snr] for run in runs] for name, runs in noisy.items()}
+        levels[f"{snr:g} dB"] = compare(scores, speakers, replicates=REPLICATES)
+    return levels
+
+
+def failures_error(failures: Sequence[Failure], total: int) -> DataErrors:
+    """The failed runs with the ends of their logs."""
+    errors = [
+        DataError(f"{failure.run.label}: exit code {failure.code}\n{failure.tail()}", file=failure.log)
+        for failure in failures
+    ]
+    return DataErrors(f"{len(failures)} of {total} runs failed; the others are done", errors)

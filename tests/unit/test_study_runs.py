@@ -1,0 +1,136 @@
+"""The runs of a study: each once, failures beside successes, one call in a folder at a time."""
+
+import json
+
+import pytest
+
+from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.files import locked
+from cmd_speaker.study import analysis
+from cmd_speaker.study.reader import load_study
+from cmd_speaker.study.study import conduct, failures_error
+from tests.studies import SIMPLE, calls
+
+NAMES = ("none", "feature_margin=0", "feature_margin=0.8")
+ALL = {f"runs/{name}_all_data_{seed}" for name in NAMES for seed in (1, 2)}
+
+
+@pytest.fixture(autouse=True)
+def few_replicates(monkeypatch):
+    """Intervals are not what these tests are about."""
+    monkeypatch.setattr(analysis, "REPLICATES", 20)
+
+
+@pytest.fixture
+def run(write_study, tmp_path):
+    """`run(text, *arguments) -> (outcome, folder)`."""
+
+    def conducted(text, *arguments, jobs=3):
+        study = load_study(write_study(text), arguments)
+        return conduct(study, tmp_path / "out", jobs).findings.outcome, tmp_path / "out"
+
+    return conducted
+
+
+def test_each_run_is_done_once(run):
+    outcome, out = run(SIMPLE)
+    assert (set(calls(out)), len(calls(out))) == (ALL, 6)
+    assert not outcome.failures
+    outcome, out = run(SIMPLE, "--data_folder", "elsewhere")
+    assert len(calls(out)) == 6
+    assert len(outcome.final) == 6
+
+
+def test_what_is_added_is_run_alone(run):
+    run(SIMPLE)
+    _, out = run(SIMPLE.replace("seeds: [1, 2]", "seeds: [1, 2, 3]") + "    other: {gain: 1}\n")
+    added = [f"runs/other_all_data_{seed}" for seed in (1, 2, 3)] + [
+        f"runs/{name}_all_data_3" for name in NAMES
+    ]
+    assert sorted(calls(out)[6:]) == sorted(added)
+
+
+def test_changed_values_are_refused_before_anything_runs(run):
+    _, out = run(SIMPLE)
+    with pytest.raises(DataErrors) as caught:
+        run(SIMPLE.replace("weight: 20", "weight: 30") + "    other: {gain: 1}\n")
+    assert caught.value.count == 4  # two margins with two seeds
+    assert "'weight': 20" in str(caught.value)
+    assert "'weight': 30" in str(caught.value)
+    assert len(calls(out)) == 6
+
+
+def test_the_record_says_how_to_repeat_a_run_without_folders_of_this_machine(run, tmp_path):
+    _, out = run(SIMPLE, "--data_folder", str(tmp_path / "corpus"))
+    text = (out / "runs" / "feature_margin=0.8_all_data_2.json").read_text()
+    record = json.loads(text)
+    assert record["state"] == "finished"
+    assert record["command"].startswith("cmd-speaker train recipe/hparams/fake.yaml ")
+    assert "--seed 2 --output_folder runs/feature_margin=0.8_all_data_2" in record["command"]
+    assert " --data_folder corpus " in record["command"]
+    assert str(tmp_path) not in text + (out / "results.json").read_text()
+
+
+def test_a_failed_run_does_not_stop_the_others(run):
+    text = SIMPLE + "    broken: {fail: True}\n"
+    outcome, out = run(text)
+    assert [failure.run.configuration.name for failure in outcome.failures] == ["broken", "broken"]
+    assert len(outcome.final) == 6
+    error = failures_error(outcome.failures, 8)
+    assert error.exit_code == 3
+    assert "2 of 8 runs failed" in str(error)
+    assert "the cause of the failure" in str(error)
+    assert "broken, all data, seed 1 failed with exit code 3" in (out / "results.md").read_text()
+    # Tried again, and only those.
+    script = out.parent / "recipe" / "train.py"
+    script.write_text(script.read_text().replace("    sys.exit(3)\n", ""))
+    outcome, out = run(text)
+    assert not outcome.failures
+    assert sorted(calls(out)[8:]) == ["runs/broken_all_data_1", "runs/broken_all_data_2"]
+
+
+def test_a_configuration_without_all_seeds_is_not_compared(run, tmp_path):
+    _, out = run(SIMPLE)
+    (out / "runs" / "feature_margin=0_all_data_1.json").unlink()
+    script = tmp_path / "recipe" / "train.py"
+    script.write_text("raise SystemExit(1)")
+    _, out = run(SIMPLE)
+    results = json.loads((out / "results.json").read_text())
+    assert [line["configuration"] for line in results["compared"]["all data"]] == [
+        "none",
+        "feature margin=0.8",
+    ]
+    assert results["incomplete"] == {"all data": ["feature margin=0"]}
+
+
+def test_a_second_call_in_one_folder_is_refused(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(DataError, match="another study is running"):
+        run(SIMPLE)
+    assert not calls(tmp_path / "out")
+
+
+def test_a_damaged_record_is_named(run):
+    _, out = run(SIMPLE)
+    path = out / "runs" / "none_all_data_1.json"
+    path.write_text("{")
+    with pytest.raises(DataError, match="record of this run is damaged"):
+        run(SIMPLE)
+
+
+def test_screening_never_meets_the_test_list(run):
+    text = SIMPLE + "    other: {gain: 1}\nscreen: {seeds: [5]}\nfinal: {best: 1}\ncontrols: chosen\n"
+    outcome, out = run(text)
+    assert not list((out / "screening").rglob("scores.txt"))
+    assert len(outcome.screened) == 4
+    # Validation EERs of the recipe that trains nothing: 0.07 with gain 1, 0.17 otherwise.
+    assert outcome.chosen == {"all data": ["other"]}
+    names = ["none", "other", "other_(control)"]
+    assert sorted(calls(out)[4:]) == sorted(
+        f"runs/{name.replace('(', '').replace(')', '')}_all_data_{seed}" for name in names for seed in (1, 2)
+    )
+
+
+def test_equal_validation_is_chosen_by_name(run):
+    outcome, _ = run(SIMPLE + "    a: {sleep: 0.05}\nscreen: {}\nfinal: {best: 2}\n")
+    assert outcome.chosen == {"all data": ["a", "feature margin=0"]}
