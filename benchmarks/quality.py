@@ -226,7 +226,7 @@ def picture(parts: Mapping[str, Responses]) -> Figure:
         title: list(dict.fromkeys(kind for kind, _ in next(iter(sources.values())) if kind))
         for title, sources in parts.items()
     }
-    figure = Figure(figsize=(10.5, 1.75 * len(parts)), layout="constrained")
+    figure = Figure(figsize=(9.6, 1.65 * len(parts)), layout="constrained")
     most = max(map(len, kinds.values()))
     strips = figure.subfigures(len(parts), 1, squeeze=False)[:, 0]
     for strip, (title, sources) in zip(strips, parts.items(), strict=True):

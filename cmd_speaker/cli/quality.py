@@ -10,9 +10,14 @@ import typer
 
 from cmd_speaker.cli.app import app
 from cmd_speaker.errors import DataErrors
+from cmd_speaker.quality.sources import SOURCES
+
+MEANINGS = "\n\n".join(
+    f"{name}: {source.what}" + (f", {source.unit}" if source.unit else "") for name, source in SOURCES.items()
+)
 
 
-@app.command()
+@app.command(epilog=f"What the names of qualities mean:\n\n{MEANINGS}")
 def quality(
     manifest: Annotated[Path, typer.Argument(help="The manifest .csv whose inputs are measured.")],
     out: Annotated[Path, typer.Option(help="The manifest to write, with the columns added.")],

@@ -1,7 +1,7 @@
 """Stage 1: head and teacher classifier are fitted on the bank, then frozen.
 
-x -> less its mean, [linear map to the student's size] -> y + P(y) -> t -> teacher classifier. Classes are the identities;
-those with one and the same set of inputs, which no teacher can tell apart, are one class.
+x -> less its mean, [linear map to the student's size] -> y + P(y) -> t -> teacher classifier. Classes are the
+identities; those with one and the same set of inputs, which no teacher can tell apart, are one class.
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ def fit_head(
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
     """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
-    Without `residual` the classifier alone, see `TeacherHead`. `speakers` are the student's classes, in their order. The global random state is left as it was.
+    Without `residual` the classifier alone, see `TeacherHead`. `speakers` are the student's classes, in their
+    order. The global random state is left as it was.
     """
     identities, classes = _identities_and_classes(bank)
     identity = torch.tensor([identities[row.identity] for row in bank.rows])

@@ -138,3 +138,10 @@ def test_mistakes_are_named(cli, corpus, tmp_path, options, code, message):
     assert found == code
     assert message in err
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_help_says_what_is_measured(cli):
+    code, out, _ = cli("quality", "--help")
+    assert code == 0
+    for part in ("snr: speech above its noise floor", "face_size: shorter side of the picture, pixels"):
+        assert part in out

@@ -1,5 +1,7 @@
 """Stage 1's head and classifier, the targets they leave, and the control that permutes them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,23 @@ def test_permutation_of_identities_with_several_rows():
             assert given.tolist() == [own[k % len(own)] for k in range(len(given))]
             givers.add(giver)
         assert givers == set(range(30))
+
+
+@pytest.mark.parametrize("student_size", [6, 9])
+def test_without_residual_the_geometry_of_the_embeddings_stays(student_size):
+    """The student is as large or larger: distances between targets are those between embeddings, to rounding."""
+    bank = bank_of([("a", "p"), ("b", "q"), ("c", "r"), ("d", "s")])
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(3)) + 5
+    bank = replace(bank, embeddings=x.numpy())
+    head, targets, _ = fit_head(bank, student_size, "abcd", steps=3, residual=False)
+    assert torch.allclose(torch.cdist(targets.embedding, targets.embedding), torch.cdist(x, x), atol=1e-4)
+    assert torch.allclose(targets.embedding.mean(0), torch.zeros(student_size), atol=1e-5)
+    assert list(head.fitted) == []
+
+
+def test_a_residual_head_takes_the_mean_away_first():
+    """What all inputs have in common changes no target."""
+    bank = bank_of([("a", "p"), ("b", "q"), ("c", "r")])
+    shifted = replace(bank, embeddings=bank.embeddings + np.float32(8))
+    targets = [fit_head(each, 12, "abc", steps=20)[1].embedding for each in (bank, shifted)]
+    assert torch.allclose(*targets, atol=1e-3)
