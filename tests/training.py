@@ -1,5 +1,6 @@
 """Small runs of the recipe, for tests."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,10 @@ FACE_TERMS = """
 
 def text_and_face(path):
     """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
-    text = HPARAMS.read_text()
-    for before, added in (
-        ("teacher_folder:", FACE_TEACHER + "face_weight: 1.0\n"),
-        (None, FACE_TERMS),
-    ):
-        place = text.index(before) if before else len(text)
-        text = text[:place].rstrip() + added + text[place:]
+    text = HPARAMS.read_text().replace("\nteachers:", "\nface_weight: 1.0\nteachers:")
+    for key, added in (("teachers", FACE_TEACHER), ("distillation", FACE_TERMS)):
+        text, count = re.subn(rf"(?m)^{key}:.*$", lambda line, added=added: line[0] + added.rstrip(), text)
+        assert count == 1, key
     path.write_text(text)
     return path
 
