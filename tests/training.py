@@ -28,8 +28,7 @@ FACE_TERMS = """
     face: !apply:cmd_speaker.training.objective.distillation
         terms:
             feature: {weight: !ref <face_weight>, margin: 0.8}
-        quality: !new:cmd_speaker.training.objective.QualityWeights
-            enabled: !ref <quality_weights>
+        quality: {enabled: !ref <quality_weights>}
 """
 
 
@@ -37,7 +36,7 @@ def text_and_face(path):
     """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
     text = HPARAMS.read_text()
     for before, added in (
-        ("permute_teacher:", FACE_TEACHER + "face_weight: 1.0\nsample_inputs: True\n"),
+        ("residual_head:", FACE_TEACHER + "face_weight: 1.0\n"),
         (None, FACE_TERMS),
     ):
         place = text.index(before) if before else len(text)
