@@ -28,7 +28,7 @@ FACE_TERMS = """
     face: !apply:cmd_speaker.training.objective.distillation
         terms:
             feature: {weight: !ref <face_weight>, margin: 0.8}
-        quality: {enabled: !ref <quality_weights>}
+        quality: !ref <quality>
 """
 
 
@@ -36,7 +36,7 @@ def text_and_face(path):
     """The recipe's YAML with a face teacher beside the text teacher, written to `path`."""
     text = HPARAMS.read_text()
     for before, added in (
-        ("residual_head:", FACE_TEACHER + "face_weight: 1.0\n"),
+        ("teacher_folder:", FACE_TEACHER + "face_weight: 1.0\n"),
         (None, FACE_TERMS),
     ):
         place = text.index(before) if before else len(text)

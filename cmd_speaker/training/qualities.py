@@ -43,7 +43,9 @@ def read_columns(manifest: Manifest, names: Sequence[str]) -> np.ndarray:
 
     Raises `DataError` where it lacks one of them, and `DataErrors` for every value that is no finite number.
     """
-    known = ["duration", *(name for each in manifest.utterances[:1] for name in each.fields)]
+    if not names:
+        return np.empty((len(manifest), 0), np.float32)
+    known = ["duration", *manifest.utterances[0].fields]
     others = [NORM, NONE, *MEASURES]
     for name in names:
         if name not in known:
@@ -59,7 +61,7 @@ def read_columns(manifest: Manifest, names: Sequence[str]) -> np.ndarray:
     ]
     if errors:
         raise DataErrors(f"{manifest.path}: {len(errors)} qualities are not known", errors)
-    return table.reshape(len(manifest), len(names))
+    return table
 
 
 def check_bank(name: str, source: str, known: Iterable[str], place: object) -> None:

@@ -33,5 +33,14 @@ def test_an_unknown_source_of_the_teacher_is_named(train, tmp_path):
         train(tmp_path / "run", quality_weights=True, text_quality="nrm")
 
 
+def test_a_measure_of_the_bank_weighs_samples(train, trained, tmp_path):
+    options = {"quality_weights": True, "speech_quality": "none"}
+    by_words = train(tmp_path / "words", text_quality="text_words", **options)
+    assert weights(by_words) != weights(train(tmp_path / "norm", text_quality="norm", **options))
+    with pytest.raises(DataError, match="'text_word'; did you mean 'text_words'") as error:
+        train(tmp_path / "wrong", text_quality="text_word", **options)
+    assert "found norm, text_words" in str(error.value)
+
+
 def test_sources_do_not_matter_without_quality_weights(train, trained, tmp_path):
     assert weights(train(tmp_path / "run", speech_quality="snrr", text_quality="nrm")) == weights(trained)

@@ -75,77 +75,70 @@ def test_inputs_are_drawn_or_dealt(train_under_both, tmp_path):
     assert weights(drawn) != weights(dealt)
 
 
-VECTORS = """
-    face: !new:cmd_speaker.teachers.vectors.VectorTeacher
-        embeddings: {embeddings}
-        table: {table}
-face_weight: 1.0
-"""
-TERMS = """
-    face: !apply:cmd_speaker.training.objective.distillation
-        terms:
-            feature: {weight: !ref <face_weight>, margin: 0.8}
-        quality: !new:cmd_speaker.training.objective.QualityWeights
-            enabled: False
-"""
-
-
 @pytest.fixture
 def with_vectors(tmp_path):
-    """The recipe's YAML with a teacher made of vectors: three of each of two speakers, and of one held out."""
+    """The options of a teacher made of vectors: three of each of two speakers, and of one held out."""
     speakers = [speaker for speaker in ("2034", "9001", "5195") for _ in range(3)]
     ids = [f"v{k}" for k in range(len(speakers))]
     vectors = np.random.default_rng(0).standard_normal((len(ids), 7)).astype(np.float32)
     save_embeddings(tmp_path / "faces.npz", Embeddings(ids, vectors))
-    rows = [f"{name},{speaker}" for name, speaker in zip(ids, speakers, strict=True)]
-    rows = [f"{row},{k}" for k, row in enumerate(rows)]
+    rows = [f"v{k},{speaker},{k}" for k, speaker in enumerate(speakers)]
     (tmp_path / "faces.csv").write_text("\n".join(["ID,spk_id,sharpness", *rows]) + "\n")
-    text = HPARAMS.read_text()
-    place = text.index("permute_teacher:")
-    teacher = VECTORS.format(embeddings=tmp_path / "faces.npz", table=tmp_path / "faces.csv")
-    text = text[:place].rstrip() + teacher + text[place:].rstrip() + TERMS
-    (tmp_path / "vectors.yaml").write_text(text)
-    return tmp_path / "vectors.yaml"
+    return {
+        "vectors": tmp_path / "faces.npz", "vectors_table": tmp_path / "faces.csv", "vector_teacher": 1,
+        "number_of_epochs": 1,
+    }  # fmt: skip
 
 
 def test_vectors_teach_beside_a_text_teacher(train, with_vectors, tmp_path, capsys):
     """Half of the training speakers have any: a whole batch may have none."""
-    options = {"hparams": with_vectors, "number_of_epochs": 1, "batch_size": 2}
+    options = {**with_vectors, "batch_size": 2}
     folder = train(tmp_path / "run", **options)
-    printed = capsys.readouterr().out.split("Teacher 'face': ")[1]
+    printed = capsys.readouterr().out.split("Teacher 'vectors': ")[1]
     assert printed.startswith("2 training speakers with 6 different vectors, in 2 classes")
     assert "8 by identity, 8 by none, with 6 rows of its bank" in printed
     assert "Speakers without a vector: 2 (2251, 9002). Left out: 3 rows of 1 speakers" in printed
     assert "not trained on (5195)" in printed
-    assert "5195" not in (folder / "teachers" / "face" / "index.csv").read_text()
-    line = (folder / "train_log.txt").read_text()
-    assert "train face.weight: 5.00e-01" in line
-    assert "train text.weight: 1.00e+00" in line
-    joint = train(tmp_path / "joint", joint_teachers="[face]", **options)
+    assert "5195" not in (folder / "teachers" / "vectors" / "index.csv").read_text()
+    logged = figures(folder)
+    assert (logged["vectors.weight"], logged["text.weight"]) == (0.5, 1)
+    joint = train(tmp_path / "joint", joint_teachers="[vectors]", **options)
     assert weights(joint) != weights(folder)
     control = train(tmp_path / "control", permute_teacher=True, **options)
     assert weights(control) != weights(folder)
 
 
 def test_each_teacher_has_its_own_terms_margins_and_quality(train, with_vectors, tmp_path):
-    """The vectors are weighed by a column of their table, the texts by the duration of the speech."""
-    text = with_vectors.read_text()
-    assert text.endswith("enabled: False\n")
-    text = text[: -len("enabled: False\n")] + "teacher: sharpness\n            student: none\n"
-    text = text.replace(
-        "feature: {weight: !ref <face_weight>, margin: 0.8}", "prototype: {weight: !ref <face_weight>}"
-    )
-    with_vectors.write_text(text)
-    options = {"hparams": with_vectors, "number_of_epochs": 1, "joint_teachers": "[face]"}
-    folder = train(tmp_path / "run", classifier_weight=0.5, **options)
-    line = (folder / "train_log.txt").read_text()
-    logged = {part.split(": ")[0].removeprefix("train ") for part in line.split(", ")}
-    assert {"text.feature", "text.teacher_classifier", "face.prototype", "face.identity"} <= logged
-    assert not {"text.prototype", "face.feature", "face.teacher_classifier", "text.identity"} & logged
-    assert "train text.weight: 1.00e+00" in line
-    weight = float(line.split("face.weight: ")[1].split(",")[0])
-    assert 0 < weight < 1
-    assert weight != 0.5, "that it would be if all vectors weighed the same"
-    with_vectors.write_text(text.replace("teacher: sharpness", "teacher: sharpnes"))
+    """The vectors are weighed by a column of their table, the texts by their length."""
+    text = HPARAMS.read_text()
+    before = "weight: !ref <vector_teacher>\n"
+    assert before in text
+    changes = "{feature: {weight: 0}, teacher_classifier: {weight: 0}, prototype: {weight: 1, margin: 0.1}}"
+    (tmp_path / "own.yaml").write_text(text.replace(before, f"{before}        changes: {changes}\n"))
+    options = {
+        **with_vectors, "hparams": tmp_path / "own.yaml", "joint_teachers": "[vectors]", "classifier_weight": 0.5,
+        "quality_weights": True, "speech_quality": "none", "text_quality": "text_words",
+    }  # fmt: skip
+    folder = train(tmp_path / "run", vector_quality="sharpness", **options)
+    logged = figures(folder)
+    assert {
+        "text.feature",
+        "text.teacher_classifier",
+        "vectors.prototype",
+        "vectors.identity",
+    } <= logged.keys()
+    others = {"text.prototype", "vectors.feature", "vectors.teacher_classifier", "text.identity"}
+    assert not others & logged.keys()
+    unweighed = figures(train(tmp_path / "unweighed", vector_quality="none", **options))
+    assert unweighed["vectors.weight"] == 0.5
+    assert logged["vectors.weight"] != 0.5
+    assert logged["text.weight"] == unweighed["text.weight"] != 1
     with pytest.raises(DataError, match=r"'sharpnes'.*did you mean 'sharpness'"):
-        train(tmp_path / "wrong", **options)
+        train(tmp_path / "wrong", vector_quality="sharpnes", **options)
+
+
+def figures(folder):
+    """What the last epoch of training logged."""
+    line = (folder / "train_log.txt").read_text().splitlines()[-1]
+    parts = [part.removeprefix("train ").split(": ") for part in line.split(" - ")[1].split(", ")]
+    return {name: float(value) for name, value in parts}
