@@ -21,6 +21,7 @@ from cmd_speaker.study.analysis import Compared
 from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.outcome import RULE, Outcome
 from cmd_speaker.study.plots import curve_figures, differences_figure, noise_figure, sweep_figure
+from cmd_speaker.study.runner import published
 from cmd_speaker.study.spec import Configuration
 from cmd_speaker.study.tables import final_table, noise_table, runs_table, screening_table
 from cmd_speaker.study.verdict import verdicts
@@ -57,7 +58,7 @@ def write_results(findings: Findings, folder: Path) -> list[Path]:
     for name, text in texts.items():
         with write_atomically(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_json(folder / MACHINE, as_json(findings))
+    write_json(folder / MACHINE, published(as_json(findings)))
     return [folder / name for name in (PAGE, TEXT, MACHINE)]
 
 

@@ -85,7 +85,7 @@ class Records:
                 "state": state, "exit_code": code, "seconds": round(seconds, 1), "threads": threads,
                 "seed": run.seed,
                 "configuration": run.configuration.name, "condition": run.condition,
-                "fingerprint": run.fingerprint(self.command.recipe), "values": run.decisive,
+                "fingerprint": run.fingerprint(self.command.recipe), "values": published(run.decisive),
                 "command": shlex.join(["cmd-speaker", "train", *line]),
             },
         )  # fmt: skip
@@ -97,7 +97,7 @@ class Records:
             record = self.read(run)
             if record is None or record["fingerprint"] == run.fingerprint(self.command.recipe):
                 continue
-            before, now = record["values"], run.decisive
+            before, now = record["values"], published(run.decisive)
             changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
             errors.append(
                 DataError(
@@ -109,6 +109,11 @@ class Records:
             )  # fmt: skip
         if errors:
             raise DataErrors(f"{len(errors)} runs do not fit the study any more", errors)
+
+
+def published(value: Any) -> Any:
+    """A value as JSON has it, with no folder of this machine."""
+    return json.loads(FOLDERS.sub("", json.dumps(value)))
 
 
 @dataclass
