@@ -9,13 +9,14 @@ direction of each speaker, which no speech can tell. `shared` is the share of th
 A share of the inputs is corrupted: the recording under 0 dB of noise before the oracle hears it. Their quality is
 measured on the input as it is; `intact`, which says what was done, serves the upper bound only.
 
-The paper's three questions, each a study (`cmd-speaker study`) in DIR/QUESTION, and one before them:
+The paper's three questions, and one before them, as one study (`cmd-speaker study`) in DIR/study:
 
     margin     does the hard constraint overfit, and does a margin beat both ends and audio only?
+    weight     how hard must the teacher pull?
     knowledge  how does that depend on what the teacher shares with speech?
     quality    do quality weights recover what corrupted inputs cost?
 
-Configurations meet the test list once; the seeds are the same for all.
+Nothing is chosen here: every configuration meets the test list once a seed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from cmd_speaker.progress import track
 from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr
 from cmd_speaker.study.reader import load_study
-from cmd_speaker.study.study import conduct
+from cmd_speaker.study.study import conduct, failures_error
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.subset import training_subset
@@ -57,11 +58,24 @@ ATTRIBUTE = 0.3
 SEED = 0
 BASELINE = "audio_only"
 STUDENT: dict[str, Any] = {
-    "text_teacher": 0, "vector_teacher": 1, "residual_head": False, "utterances_per_speaker": UTTERANCES,
+    "text_teacher": 0, "vector_teacher": 1, "residual_head": False,
     "number_of_epochs": 100, "validation_interval": 100, "width": 64,
 }  # fmt: skip
+MARGINS = (0, 0.4, 0.6, 0.8, 1.0, 1.2)
+SOFT = 0.8
+"""The margin where only one is tried: unit vectors of which half is shared are 0.77 apart."""
 WEIGHT = 30
 """Of the feature loss; the identity loss has the scale 30."""
+OTHER_WEIGHTS = (3, 300)
+OTHER_SHARES = (1.0, 0.25, 0.0)
+QUALITIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "weighed by norm": ("norm", {}),
+    "weighed by snr": ("snr", {}),
+    "weighed by snr, slope 3": ("snr", {"slope": 3}),
+    "oracle weights": ("intact", {"offset": 0, "standardise": False}),
+}
+"""Name -> column of the bank, and how the weight follows from it."""
+CONTROLS = ["m = 0", f"m = {SOFT:g}"]
 
 
 @dataclass(frozen=True)
@@ -82,25 +96,28 @@ def main() -> None:
     )
     parser.add_argument("--data_folder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--question", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    recordings, manifest = embedded_recordings(options.data_folder, options.out.resolve())
-    for question in options.question:
-        plan = QUESTIONS[question](Inputs(recordings, manifest, options.out.resolve() / "inputs"))
-        study = {
-            "title": f"Controlled distillation: {question}",
-            "recipe": str(RECIPE),
-            "set": {**STUDENT, "data_folder": str(options.data_folder.resolve())},
-            "baseline": BASELINE,
-            "final": {"seeds": options.seeds},
-            **plan,
-        }
-        path = options.out / f"{question}.yaml"
-        path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
-        for written in conduct(load_study(path), options.out / question, options.jobs).written:
-            print(written)
+    corpus, out = options.data_folder.resolve(), options.out.resolve()
+    recordings, manifest = embedded_recordings(corpus, out)
+    study = {
+        "title": "controlled distillation on speechocean762",
+        "recipe": str(RECIPE),
+        "set": {**STUDENT, "data_folder": str(corpus)},
+        "seeds": options.seeds,
+        "baseline": BASELINE,
+        "configurations": configurations(Inputs(recordings, manifest, out / "inputs")),
+        "controls": CONTROLS,
+        "conditions": {f"{UTTERANCES} utterances each": {"utterances_per_speaker": UTTERANCES}},
+    }
+    path = out / "study.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    conducted = conduct(load_study(path), out / "study", options.jobs)
+    for written in conducted.written:
+        print(written)
+    if failures := conducted.findings.outcome.failures:
+        raise failures_error(failures, len(failures) + len(conducted.findings.results))
 
 
 def embedded_recordings(corpus: Path, out: Path) -> tuple[Recordings, Manifest]:
@@ -204,49 +221,32 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def feature(margin: float | str, **more: Any) -> dict[str, Any]:
-    """The recipe keys of a student under the feature loss."""
-    return {"feature_weight": WEIGHT, "margin": margin, **more}
+def feature(margin: float, keys: dict[str, str], weight: float = WEIGHT, **more: Any) -> dict[str, Any]:
+    """The recipe keys of a student under the feature loss and the teacher of `keys`."""
+    return {"feature_weight": weight, "margin": margin, **keys, **more}
 
 
-def ask_margin(inputs: Inputs) -> dict[str, Any]:
-    """The sweep from hard to nearly none under a teacher that is half private."""
-    margins = (0, 0.4, 0.6, 0.8, 1.0, 1.2)
-    return {
-        "configurations": {BASELINE: {"feature_weight": 0}}
-        | {f"m = {margin:g}": feature(margin) for margin in margins},
-        "controls": ["m = 0", "m = 0.8"],
-        "conditions": {"half private": inputs.keys(0.5)},
-    }
+def configurations(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """Name -> recipe keys: what is asked, one question after the other."""
+    half, damaged = inputs.keys(0.5), inputs.keys(0.5, corrupted=0.5)
+    found = {BASELINE: {"feature_weight": 0}}
+    found |= {f"m = {margin:g}": feature(margin, half) for margin in MARGINS}
+    for weight in OTHER_WEIGHTS:
+        found |= {f"m = {m:g}, weight {weight:g}": feature(m, half, weight) for m in (0, SOFT)}
+    for share in OTHER_SHARES:
+        keys = inputs.keys(share)
+        found |= {f"m = {m:g}, {share:.0%} shared": feature(m, keys) for m in (0, SOFT)}
+    found |= {f"m = {m:g}, half corrupted": feature(m, damaged) for m in (0, SOFT)}
+    for name, (source, more) in QUALITIES.items():
+        weighted = {
+            "quality_weights": True,
+            "speech_quality": "none",
+            "vector_quality": source,
+            "quality": more,
+        }
+        found[f"m = {SOFT:g}, half corrupted, {name}"] = feature(SOFT, damaged, **weighted)
+    return found
 
-
-def ask_knowledge(inputs: Inputs) -> dict[str, Any]:
-    """Hard and soft under teachers that share all, half, a quarter and nothing with speech."""
-    return {
-        "configurations": {BASELINE: {"feature_weight": 0}, "hard": feature(0), "m = 0.8": feature(0.8)},
-        "conditions": {f"shared {share:g}": inputs.keys(share) for share in (1.0, 0.5, 0.25, 0.0)},
-    }
-
-
-def ask_quality(inputs: Inputs) -> dict[str, Any]:
-    """Weights by measured quality where half of the teacher's inputs are corrupted."""
-    sources: dict[str, tuple[str, dict[str, Any]]] = {
-        "norm": ("norm", {}),
-        "snr": ("snr", {}),
-        "snr, slope 3": ("snr", {"slope": 3}),
-        "oracle weights": ("intact", {"offset": 0, "standardise": False}),
-    }
-    weighted = {
-        name: feature(0.8, quality_weights=True, speech_quality="none", vector_quality=source, quality=more)
-        for name, (source, more) in sources.items()
-    }
-    return {
-        "configurations": {BASELINE: {"feature_weight": 0}, "no weights": feature(0.8)} | weighted,
-        "conditions": {f"{share:.0%} corrupted": inputs.keys(0.5, share) for share in (0.0, 0.5)},
-    }
-
-
-QUESTIONS = {"margin": ask_margin, "knowledge": ask_knowledge, "quality": ask_quality}
 
 if __name__ == "__main__":
     main()
