@@ -238,7 +238,7 @@ def configurations(inputs: Inputs) -> dict[str, dict[str, Any]]:
         found |= {f"m = {m:g}, {share:.0%} shared": feature(m, keys) for m in (0, SOFT)}
     found |= {f"m = {m:g}, half corrupted": feature(m, damaged) for m in (0, SOFT)}
     for name, (source, more) in QUALITIES.items():
-        weighted = {
+        weighted: dict[str, Any] = {
             "quality_weights": True,
             "speech_quality": "none",
             "vector_quality": source,
