@@ -59,7 +59,9 @@ def _whose(line: Line) -> str:
     if sign(beyond.interval) < 0:
         return f"The teacher's knowledge helps: {own}, and it is better than that by {points(beyond)}."
     if sign(control.difference.eer.interval) < 0:
-        return f"But this is no gain of the teacher's knowledge: {own} too."
+        return (
+            f"But this is not shown to be the teacher's knowledge: {own} too, and the two differ by {points(beyond)}."
+        )
     return (
         f"Whether by the teacher's knowledge cannot be told: {own}, and the two differ by {points(beyond)}."
     )

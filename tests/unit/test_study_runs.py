@@ -134,3 +134,15 @@ def test_screening_never_meets_the_test_list(run):
 def test_equal_validation_is_chosen_by_name(run):
     outcome, _ = run(SIMPLE + "    a: {sleep: 0.05}\nscreen: {}\nfinal: {best: 2}\n")
     assert outcome.chosen == {"all data": ["a", "feature margin=0"]}
+
+
+def test_a_control_without_what_it_controls_is_not_compared(run, tmp_path):
+    text = SIMPLE + "controls: [feature]\n"
+    _, out = run(text)
+    for seed in (1, 2):
+        (out / "runs" / f"feature_margin=0_all_data_{seed}.json").unlink()
+    (tmp_path / "recipe" / "train.py").write_text("raise SystemExit(1)")
+    _, out = run(text)
+    lines = json.loads((out / "results.json").read_text())["compared"]["all data"]
+    assert [line["configuration"] for line in lines] == ["none", "feature margin=0.8"]
+    assert lines[1]["control"]
