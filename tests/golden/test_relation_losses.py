@@ -11,7 +11,7 @@ from torch import distributed, multiprocessing
 
 from cmd_speaker.losses.angle import angle_loss
 from cmd_speaker.losses.pair_distance import pair_distance_loss
-from cmd_speaker.training.objective import QualityWeights, distillation
+from cmd_speaker.training.objective import distillation
 from tests.batches import F64, student_batch, teacher_batch
 
 LOSSES = (angle_loss, pair_distance_loss)
@@ -66,7 +66,7 @@ def test_the_share_of_relations_outside_the_margin():
     unmatched = teacher_batch(points([0], [1], [2], [-9]), matched=[True, True, True, False])
     more = pair_distance_loss(student_batch(points([0], [1], [3], [50])), unmatched, 0.2)
     assert more.outside.tolist() == [0.5, 1, 0.5, 0]
-    _, log = distillation({"pair_distance": {"weight": 1, "margin": 0.2}}, QualityWeights(False))(*line, 0.0)
+    _, log = distillation({"pair_distance": {"weight": 1, "margin": 0.2}}, {"enabled": False})(*line, 0.0)
     assert float(log["pair_distance_active"]) == pytest.approx(2 / 3)
 
 

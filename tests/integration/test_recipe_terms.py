@@ -9,8 +9,8 @@ from tests.training import HPARAMS, OWN_KEYS, ROOT
 
 MINI = ROOT / "recipes" / "Mini" / "hparams" / "mini.yaml"
 MINI_KEYS = {
-    "data_folder", "students", "train", "corpus_seed", "training_speakers", "validation_speakers",
-    "test_speakers",
+    "data_folder", "students", "train", "test", "corpus_seed", "training_speakers", "validation_speakers",
+    "test_speakers", "utterances_per_speaker",
 }  # fmt: skip
 
 
@@ -31,15 +31,15 @@ def terms(tmp_path):
 
 def test_the_defaults(terms):
     feature = (2.0, 1.2, {"distance": "l2"})
-    assert terms(HPARAMS) == {"text": {"feature": feature}}
+    assert terms(HPARAMS) == {"text": {"feature": feature}, "vectors": {}}
     both = {"feature": (3.0, 1.2, {"distance": "l2"}), "teacher_classifier": (3.0, 0.0, {"scale": 10})}
     assert terms(MINI) == {"text": both, "face": both}
 
 
-@pytest.mark.parametrize("path", [HPARAMS, MINI])
-def test_every_loss_can_be_switched_on(terms, path):
+@pytest.mark.parametrize(("path", "more"), [(HPARAMS, ["--vector_teacher", "1"]), (MINI, [])])
+def test_every_loss_can_be_switched_on(terms, path, more):
     on = ", ".join(f"{name}: {{weight: 1}}" for name in LOSSES)
-    for found in terms(path, "--terms", f"{{{on}}}").values():
+    for found in terms(path, "--terms", f"{{{on}}}", *more).values():
         assert list(found) == list(LOSSES)
 
 
