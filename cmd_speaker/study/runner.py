@@ -130,7 +130,7 @@ class Records:
             errors.append(
                 DataError(
                     f"{run.label} was run with other values", file=self.path(run),
-                    expected=", ".join(f"{key}: {before.get(key)}" for key in changed) or "the same recipe and folders",
+                    expected=", ".join(f"{key}: {before.get(key)}" for key in changed) or "the same folders",
                     found=", ".join(f"{key}: {now.get(key)}" for key in changed)
                     or f"{self.command.recipe.name}, values that name other folders",
                     fix="Choose another --out or another name, or delete this run: record, log and folder",

@@ -192,6 +192,6 @@ def test_what_met_the_test_list_before_another_choice_is_listed(run):
 
 def test_a_value_that_names_another_folder_is_refused_in_words_without_folders(run, tmp_path):
     run(SIMPLE + "set: {vectors: /one/vectors.npz}\n")
-    with pytest.raises(DataErrors, match="found fake.yaml, values that name other folders") as caught:
+    with pytest.raises(DataErrors, match=r"found fake\.yaml, values that name other folders") as caught:
         run(SIMPLE + "set: {vectors: /other/vectors.npz}\n")
     assert caught.value.count == 6
