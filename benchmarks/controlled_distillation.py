@@ -38,6 +38,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
+from cmd_speaker.files import file_checksum, json_checksum
 from cmd_speaker.manifest import Manifest, load_manifest
 from cmd_speaker.model import SpeakerModel, read_utterance
 from cmd_speaker.progress import track
@@ -152,9 +153,11 @@ def embedded_recordings(corpus: Path, out: Path) -> tuple[Recordings, Manifest]:
     path = out / "manifests" / "oracle.csv"
     _others(prepared.train, for_student, path)
     manifest = load_manifest(path, corpus)
-    stored = out / "recordings.safetensors"
+    model = oracle(corpus, out / "oracle", manifest)
+    made_from = json_checksum([model.checksum, file_checksum(path), NOISE_DB, SEED])
+    stored = out / f"recordings_{made_from[:12]}.safetensors"
     if not stored.is_file():
-        save_file(_embed(oracle(corpus, out / "oracle", manifest), manifest), stored)
+        save_file(_embed(model, manifest), stored)
     found = load_file(stored)
     ids, speakers = [each.id for each in manifest], [each.spk_id for each in manifest]
     return Recordings(ids, speakers, **found), manifest
@@ -174,11 +177,12 @@ def _others(train: Path, held_back: Path, out: Path) -> None:
 
 
 def oracle(corpus: Path, folder: Path, manifest: Manifest) -> SpeakerModel:
-    """An encoder trained on the manifest, audio only; made once."""
+    """An encoder trained on the manifest, audio only; made once, refused if the recipe or the manifest changed."""
+    values = {"data_folder": corpus, "output_folder": folder, "text_teacher": 0, "seed": 11, "width": 96}
+    argv = [str(RECIPE), *(part for key, value in values.items() for part in (f"--{key}", str(value)))]
+    recipe = open_recipe(argv, OWN_KEYS)
+    recipe.run.add_checksums(manifest.path)
     if not (folder / "model" / "model.json").is_file():
-        values = {"data_folder": corpus, "output_folder": folder, "text_teacher": 0, "seed": 11, "width": 96}
-        argv = [str(RECIPE), *(part for key, value in values.items() for part in (f"--{key}", str(value)))]
-        recipe = open_recipe(argv, OWN_KEYS)
         SpeakerModel(train_student(recipe, manifest)).save(folder / "model", recipe.run.provenance())
     return SpeakerModel.load(folder / "model")
 
