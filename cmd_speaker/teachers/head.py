@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -27,30 +28,36 @@ from cmd_speaker.teachers.bank import Bank
 QUALITY = "quality."
 
 
+HeadKind = Literal["residual", "centred", "none"]
+"""What becomes of the teacher's embedding x, see `TeacherHead`."""
+HEAD_KINDS = get_args(HeadKind)
+
+
 class TeacherHead(nn.Module):
-    """`y + P(y)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure).
+    """x [rows, D_T] -> t [rows, D_S].
 
-    y is the teacher's embedding x less the bank's mean, in the student's size: what all inputs have in common
-    says nothing [ours]. Where the sizes differ a linear map comes first, which is fitted like P [ours].
+    `residual`: `y + P(y)`, P a wide-narrow-wide bottleneck of three layers (Jin et al. 2023, framework figure). y
+    is x less the bank's mean, as what all inputs have in common says nothing, in the student's size: where that
+    is another, by a linear map that is fitted like P [ours].
 
-    Without `residual` there is no P, and the map is a fixed orthonormal one: t has the geometry of x, exactly
-    where the student is at least as large, else on average [ours]. Fitted, a head is free to push all
-    identities apart, and what the teacher knew of their likeness is lost.
-
-    x [rows, D_T] -> t [rows, D_S].
+    `centred`: y alone, its map a fixed orthonormal one. `none`: that map of x itself. So t has the geometry of the
+    embeddings, exactly where the student is at least as large, else on average [ours]. A fitted head is free to
+    push all identities apart, and what the teacher knew of their likeness is lost.
     """
 
     mean: Tensor
 
-    def __init__(self, teacher_size: int, student_size: int, residual: bool = True, narrow: int = 48) -> None:
+    def __init__(
+        self, teacher_size: int, student_size: int, kind: HeadKind = "residual", narrow: int = 48
+    ) -> None:
         super().__init__()
-        same = teacher_size == student_size
+        self.kind = kind
         self.register_buffer("mean", torch.zeros(teacher_size))
-        self.resize: nn.Module = (
-            nn.Identity() if same else nn.Linear(teacher_size, student_size, bias=residual)
-        )
+        self.resize: nn.Module = nn.Identity()
+        if teacher_size != student_size:
+            self.resize = nn.Linear(teacher_size, student_size, bias=kind == "residual")
         self.bottleneck: nn.Module | None = None
-        if residual:
+        if kind == "residual":
             self.bottleneck = nn.Sequential(
                 nn.Linear(student_size, student_size),
                 nn.ReLU(),
@@ -60,6 +67,11 @@ class TeacherHead(nn.Module):
             )
         elif isinstance(self.resize, nn.Linear):
             nn.init.orthogonal_(self.resize.weight)
+
+    def centre(self, x: Tensor) -> None:
+        """Note the mean of the bank x [rows, D_T], where that is taken away."""
+        if self.kind != "none":
+            self.mean.copy_(x.mean(0))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.resize(x - self.mean)
@@ -76,11 +88,11 @@ class TeacherHead(nn.Module):
 
     @classmethod
     def load(
-        cls, path: str | Path, teacher_size: int, student_size: int, residual: bool = True
+        cls, path: str | Path, teacher_size: int, student_size: int, kind: HeadKind = "residual"
     ) -> TeacherHead:
         """Read what `save` wrote; raises `DataError` where the file is damaged. The random state stays."""
         with torch.random.fork_rng(devices=[]):
-            head = cls(teacher_size, student_size, residual)
+            head = cls(teacher_size, student_size, kind)
         try:
             head.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -210,12 +222,12 @@ def fit_head(
     steps: int = 300,
     learning_rate: float = 3e-3,
     seed: int = 0,
-    residual: bool = True,
+    kind: HeadKind = "residual",
 ) -> tuple[TeacherHead, TeacherTargets, Stage1Report]:
     """Fit head and classifier with the identity loss over the bank's rows, then freeze them.
 
-    Without `residual` the classifier alone, see `TeacherHead`. `speakers` are the student's classes, in their
-    order. The global random state is left as it was.
+    A head that is not `residual` is not fitted, only the classifier. `speakers` are the student's classes, in
+    their order. The global random state is left as it was.
     """
     identities, classes = _identities_and_classes(bank)
     identity = torch.tensor([identities[row.identity] for row in bank.rows])
@@ -224,8 +236,8 @@ def fit_head(
     x = torch.from_numpy(bank.embeddings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = TeacherHead(x.shape[1], student_size, residual)
-        head.mean.copy_(x.mean(0))
+        head = TeacherHead(x.shape[1], student_size, kind)
+        head.centre(x)
         classifier = AamSoftmax(n_classes, student_size)
         parameters = [*head.fitted, *classifier.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2)

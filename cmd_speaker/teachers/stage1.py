@@ -18,7 +18,7 @@ from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.scoring.scorer import cosine_scores
 from cmd_speaker.teachers.bank import Bank, TeacherInput, build_bank, embed_inputs, load_bank
-from cmd_speaker.teachers.head import TeacherHead, TeacherTargets, fit_head
+from cmd_speaker.teachers.head import HeadKind, TeacherHead, TeacherTargets, fit_head
 from cmd_speaker.teachers.joint import JointTeacher
 from cmd_speaker.teachers.matching import UNMATCHED, Match, check_classes, check_speakers, match_rows, some
 from cmd_speaker.teachers.modalities import MODALITIES
@@ -65,7 +65,7 @@ def prepare_teacher(
     rebuild: bool = False,
     sample_inputs: bool = True,
     joint: bool = False,
-    residual: bool = True,
+    head: HeadKind = "residual",
     command: str = "",
 ) -> PreparedTeacher:
     """Bank, head and targets of a teacher, made or read from `folder`; runs that share it wait for each other.
@@ -73,7 +73,7 @@ def prepare_teacher(
     `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
     `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
     `$data_root`; for vectors its speakers, sessions and utterances. `valid` (held-out training speakers) is only
-    scored, never fitted. Without `residual` the teacher's embeddings are taken as they are, see `TeacherHead`.
+    scored, never fitted. `head` is a `TeacherHead`'s kind.
     """
     modality, folder = MODALITIES[teacher.modality], Path(folder)
     inputs = modality.inputs(teacher, train, data_root)
@@ -86,7 +86,7 @@ def prepare_teacher(
     match = match_rows([(each.level, each.key) for each in inputs], train)
     missing = check_speakers(match, [each.identity for each in inputs], train)
     folder.mkdir(parents=True, exist_ok=True)
-    made_from = _made_from(train, valid, student_size, seed) | {"residual_head": residual}
+    made_from = _made_from(train, valid, student_size, seed) | {"head": head}
     with locked(folder):
         if rebuild or not (folder / "report.json").is_file():
             _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
@@ -100,7 +100,7 @@ def prepare_teacher(
                 expected=made_from, found=report["made_from"],
                 fix=f"Choose another --output_folder, or make it again: {command} --rebuild_bank True",
             )  # fmt: skip
-        learner = _learner(folder, bank, targets, residual) if joint else None
+        learner = _learner(folder, bank, targets, head) if joint else None
     check_classes([row.identity for row in bank.rows], targets.label.tolist(), folder)
     report |= {
         "matched": match.coverage(),
@@ -111,9 +111,9 @@ def prepare_teacher(
     return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
 
 
-def _learner(folder: Path, bank: Bank, targets: TeacherTargets, residual: bool) -> JointTeacher:
+def _learner(folder: Path, bank: Bank, targets: TeacherTargets, kind: HeadKind) -> JointTeacher:
     sizes = bank.embeddings.shape[1], targets.embedding.shape[1]
-    head = TeacherHead.load(folder / "head.safetensors", *sizes, residual)
+    head = TeacherHead.load(folder / "head.safetensors", *sizes, kind)
     return JointTeacher(head, torch.from_numpy(bank.embeddings), targets)
 
 
@@ -135,7 +135,7 @@ def _make(
     modality.fit(teacher, inputs, train)
     bank = build_bank(folder, inputs, teacher, f"{command} --rebuild_bank True", modality.measure)
     head, targets, stage1 = fit_head(
-        bank, student_size, train.speakers, seed=made_from["seed"], residual=made_from["residual_head"]
+        bank, student_size, train.speakers, seed=made_from["seed"], kind=made_from["head"]
     )
     head.save(folder / "head.safetensors")
     targets.save(folder / "targets.safetensors")

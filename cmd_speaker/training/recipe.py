@@ -26,6 +26,7 @@ from cmd_speaker.encoder import check_device
 from cmd_speaker.errors import DataError
 from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
+from cmd_speaker.teachers.head import HEAD_KINDS
 from cmd_speaker.teachers.modalities import MODALITIES
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
@@ -40,7 +41,7 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
-    "sample_inputs", "joint_teachers", "residual_head",
+    "sample_inputs", "joint_teachers", "teacher_head",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
@@ -74,7 +75,7 @@ OBJECTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epoch_counter": (lambda value: isinstance(value, EpochCounter), "an EpochCounter"),
     "train_logger": (lambda value: isinstance(value, TrainLogger), "a TrainLogger"),
     "sample_inputs": (lambda value: isinstance(value, bool), "True or False"),
-    "residual_head": (lambda value: isinstance(value, bool), "True or False"),
+    "teacher_head": (lambda value: value in HEAD_KINDS, f"one of {', '.join(HEAD_KINDS)}"),
     "joint_teachers": (lambda value: isinstance(value, list), "a list of teachers' names"),
     "wav_augment": (lambda value: value is None or callable(value), "an augmenter or null"),
     "feature_augment": (lambda value: value is None or callable(value), "an augmenter or null"),

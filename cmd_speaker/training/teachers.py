@@ -34,7 +34,7 @@ def prepare_teachers(
             name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
             sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
-            residual=hparams.get("residual_head", True),
+            head=hparams.get("teacher_head", "residual"),
             command=recipe.command,
         )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")

@@ -160,21 +160,23 @@ def test_permutation_of_identities_with_several_rows():
         assert givers == set(range(30))
 
 
+@pytest.mark.parametrize("kind", ["centred", "none"])
 @pytest.mark.parametrize("student_size", [6, 9])
-def test_without_residual_the_geometry_of_the_embeddings_stays(student_size):
+def test_heads_that_keep_the_geometry_of_the_embeddings(student_size, kind):
     """The student is as large or larger: distances between targets are those between embeddings, to rounding."""
     bank = bank_of([("a", "p"), ("b", "q"), ("c", "r"), ("d", "s")])
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(3)) + 5
     bank = replace(bank, embeddings=x.numpy())
-    head, targets, _ = fit_head(bank, student_size, "abcd", steps=3, residual=False)
-    assert torch.allclose(torch.cdist(targets.embedding, targets.embedding), torch.cdist(x, x), atol=1e-4)
-    assert torch.allclose(targets.embedding.mean(0), torch.zeros(student_size), atol=1e-5)
-    assert list(head.fitted) == []
+    t = fit_head(bank, student_size, "abcd", steps=3, kind=kind)[1].embedding
+    assert torch.allclose(torch.cdist(t, t), torch.cdist(x, x), atol=1e-4)
+    length = x.mean(0).norm() if kind == "none" else torch.zeros(())
+    assert torch.allclose(t.mean(0).norm(), length, atol=1e-4)
 
 
-def test_a_residual_head_takes_the_mean_away_first():
-    """What all inputs have in common changes no target."""
+@pytest.mark.parametrize(("kind", "moved"), [("residual", False), ("centred", False), ("none", True)])
+def test_what_all_inputs_have_in_common(kind, moved):
+    """It changes the targets only where embeddings are taken as they are."""
     bank = bank_of([("a", "p"), ("b", "q"), ("c", "r")])
     shifted = replace(bank, embeddings=bank.embeddings + np.float32(8))
-    targets = [fit_head(each, 12, "abc", steps=20)[1].embedding for each in (bank, shifted)]
-    assert torch.allclose(*targets, atol=1e-3)
+    targets = [fit_head(each, 12, "abc", steps=20, kind=kind)[1].embedding for each in (bank, shifted)]
+    assert torch.allclose(*targets, atol=1e-3) is not moved
