@@ -91,11 +91,16 @@ class Records:
         )  # fmt: skip
 
     def refuse_changed(self, runs: Sequence[Run]) -> None:
-        """Raise `DataErrors` where a run of that name was done with other values than the study has now."""
+        """Raise `DataErrors` where a run of that name was done with other values than the study has now.
+
+        One that failed left no result: with its mistake corrected it is tried again.
+        """
         errors = []
         for run in runs:
             record = self.read(run)
-            if record is None or record["fingerprint"] == run.fingerprint(self.command.recipe):
+            if record is None or record["state"] == "failed":
+                continue
+            if record["fingerprint"] == run.fingerprint(self.command.recipe):
                 continue
             before, now = record["values"], published(run.decisive)
             changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]

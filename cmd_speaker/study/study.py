@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.evaluation.comparison import Row, compare
@@ -15,8 +16,8 @@ from cmd_speaker.study.analysis import REPLICATES, Compared, Line, analyse
 from cmd_speaker.study.collection import finished
 from cmd_speaker.study.noise import noisy_scores
 from cmd_speaker.study.outcome import Outcome, choose
-from cmd_speaker.study.plan import Command, final_runs, screening_runs
-from cmd_speaker.study.report import Findings, write_results
+from cmd_speaker.study.plan import Command, Stage, final_runs, screening_runs
+from cmd_speaker.study.report import RESULTS, Findings, write_results
 from cmd_speaker.study.runner import Failure, Records, Runner
 from cmd_speaker.study.spec import Study
 
@@ -32,10 +33,11 @@ class Conducted:
 def conduct(study: Study, out: Path, jobs: int) -> Conducted:
     """Do what is left of a study in the folder `out`, and write its results there; failed runs are in the outcome.
 
-    Raises `DataError` where another process works in `out`, and `DataErrors` where runs there were done with
-    other values; then nothing is run.
+    Raises `DataError` where another process works in `out` or it holds other results, and `DataErrors` where runs
+    there were done with other values; then nothing is run.
     """
     out = out.resolve()
+    _refuse_other_results(out)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with locked(out, wait=False):
@@ -53,6 +55,17 @@ def conduct(study: Study, out: Path, jobs: int) -> Conducted:
             "another study is running in this folder", file=out, expected="one at a time",
             fix="Wait for it, or choose another --out",
         ) from error  # fmt: skip
+
+
+def _refuse_other_results(out: Path) -> None:
+    """Files called as a study's, in a folder where no study was begun, are somebody else's."""
+    found = [name for name in RESULTS if (out / name).exists()]
+    if found and not any((out / stage).is_dir() for stage in get_args(Stage)):
+        raise DataError(
+            "the folder holds results that no study made there", file=out,
+            expected="an empty folder, or a study's", found=", ".join(found),
+            fix="Choose another --out",
+        )  # fmt: skip
 
 
 def _run(study: Study, records: Records, jobs: int) -> Outcome:

@@ -147,6 +147,22 @@ def test_folders_that_would_be_shared_are_refused(write_study):
 
 
 @pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        ("{a b: {}, a_b: {}}", "two conditions would share a folder"),
+        ("{b c: {}, c: {}}", "none, b c and none b, c"),  # both none_b_c
+        ("{'***': {}}", "bad name of a condition"),
+        ("{}", "no condition"),
+    ],
+)
+def test_conditions_that_would_be_mixed_up_are_refused(write_study, conditions, said):
+    text = SIMPLE + f"    none b: {{gain: 1}}\nconditions: {conditions}\n"
+    with pytest.raises(DataError, match=said) as caught:
+        load_study(write_study(text))
+    assert caught.value.row == text.count("\n")
+
+
+@pytest.mark.parametrize(
     ("added", "needed"), [("screen: {}\n", "test"), ("controls: [feature]\n", "permute_teacher")]
 )
 def test_a_recipe_that_cannot_is_refused(write_study, added, needed):
