@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.errors import CmdSpeakerError, DataError, DataErrors
 from cmd_speaker.evaluation.comparison import Row, compare
 from cmd_speaker.files import locked
 from cmd_speaker.lists.speakers import load_utt2spk
@@ -16,10 +16,11 @@ from cmd_speaker.study.analysis import REPLICATES, Compared, Line, analyse
 from cmd_speaker.study.collection import finished
 from cmd_speaker.study.noise import noisy_scores
 from cmd_speaker.study.outcome import Outcome, choose
-from cmd_speaker.study.plan import Command, Stage, final_runs, screening_runs
+from cmd_speaker.study.plan import Command, Run, Stage, final_runs, screening_runs
 from cmd_speaker.study.report import RESULTS, Findings, write_results
 from cmd_speaker.study.runner import Failure, Records, Runner
 from cmd_speaker.study.spec import Study
+from cmd_speaker.training.recipe import check_recipe
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,40 @@ def _run(study: Study, records: Records, jobs: int) -> Outcome:
     screening, runner = screening_runs(study), Runner(records, jobs)
     everything = {condition: list(study.configurations) for condition in study.conditions}
     # Of the final runs, all that there could be: which are chosen is not known yet.
-    records.refuse_changed([*screening, *final_runs(study, everything)])
+    possible = [*screening, *final_runs(study, everything)]
+    records.refuse_changed(possible)
+    _refuse_impossible(study, records, possible)
     failures = runner.run(screening, "Screening")
     screened = finished(records, screening)
     chosen = choose(study, screened) if study.screen else everything
     final = final_runs(study, chosen)
     failures += runner.run(final, "Final runs")
     return Outcome(study, screened, chosen, finished(records, final), failures)
+
+
+def _refuse_impossible(study: Study, records: Records, runs: Sequence[Run]) -> None:
+    """Build every recipe that is to be run, once for all seeds: a mistake in the last must not wait."""
+    left = {
+        (run.stage, run.configuration.name, run.condition): run
+        for run in runs
+        # A control has the values of its configuration.
+        if run.configuration.name in study.configurations and not records.is_finished(run)
+    }
+    found: dict[str, list[str]] = {}
+    for run in track(list(left.values()), "Checking the recipe's values"):
+        try:
+            check_recipe(records.command.arguments(run))
+        except CmdSpeakerError as error:
+            name = f"{run.configuration.name}, {run.condition}" + (
+                ", screening" if run.stage == "screening" else ""
+            )
+            found.setdefault(str(error), []).append(name)
+    if found:
+        errors = [DataError(f"{'; '.join(some)}: {text}") for text, some in found.items()]
+        raise DataErrors(
+            f"{study.path}: {sum(map(len, found.values()))} of {len(left)} cannot be run",
+            errors,
+        )
 
 
 def _measure_noise(
