@@ -1,6 +1,6 @@
 """Does a soft constraint help where it should? A teacher whose knowledge is known, on real speech.
 
-    python benchmarks/controlled_distillation.py --data_folder CORPUS --out DIR [--question margin ...] [--jobs 2]
+    python benchmarks/controlled_distillation.py --data_folder CORPUS --out DIR [--study forms] [--jobs 2]
 
 The student hears `UTTERANCES` utterances of each training speaker of speechocean762. Its teacher is an oracle: an
 encoder that was trained on other recordings of these speakers and embeds those; each is one teacher input, with
@@ -76,8 +76,13 @@ QUALITIES: dict[str, tuple[str, dict[str, Any]]] = {
     "weighed by snr": ("snr", {}),
     "weighed by snr, slope 3": ("snr", {"slope": 3}),
     "oracle weights": ("intact", {"offset": 0, "standardise": False}),
+    "oracle weights, slope 2": ("intact", {"offset": 0, "slope": 2, "standardise": False}),
 }
-"""Name -> column of the bank, and how the weight follows from it."""
+"""Name -> column of the bank, and how the weight follows from it.
+
+Only the first oracle has not a mean weight of 1 but of a half, and so pulls less than no weights do. Intact inputs
+weigh about 1.3 by SNR, 1.9 at slope 3, and 2 by the second oracle, the upper bound of both.
+"""
 FORMS: dict[str, tuple[str, dict[str, Any], dict[str, list[Any]]]] = {
     "feature": ("feature", {"distance": "l2"}, {"margin": [0, SOFT, "auto"], "weight": [WEIGHT]}),
     "squared_l2": ("feature", {"distance": "squared_l2"}, {"margin": [0, 0.64], "weight": [WEIGHT]}),

@@ -11,6 +11,7 @@ teacher_folder: !ref <output_folder>/teachers
 number_of_epochs: 3
 test: True
 gain: 0.0
+vectors: null
 sleep: 0.0
 fail: False
 terms:

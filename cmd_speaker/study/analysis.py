@@ -125,7 +125,7 @@ def _condition(
     rows = {row.name: row for row in compare(scores, speakers, replicates=REPLICATES)}
     lines = []
     for name, results in complete.items():
-        if name in _controls(complete):
+        if results[0].run.configuration.is_control:
             continue
         control, beyond = control_name(name), None
         if control in rows:
@@ -134,10 +134,6 @@ def _condition(
             beyond = pair[1].difference.eer
         lines.append(Line(results[0].run.configuration, results, rows[name], rows.get(control), beyond))
     return Compared(condition, lines, incomplete)
-
-
-def _controls(names: Mapping[str, object]) -> set[str]:
-    return {control_name(name) for name in names}
 
 
 def sign(interval: Interval) -> int:

@@ -14,13 +14,17 @@ RULE = "lowest validation EER, mean over the screening seeds; of equals the firs
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a study has run: `chosen` are the configurations chosen in each condition, best first."""
+    """All that a study has run: `chosen` are the configurations chosen in each condition, best first.
+
+    `others` names finished final runs that are in the folder, but no longer among the study's.
+    """
 
     study: Study
     screened: Sequence[Result]
     chosen: Mapping[str, Sequence[str]]
     final: Sequence[Result]
     failures: Sequence[Failure]
+    others: Sequence[str]
 
 
 def choose(study: Study, screened: Sequence[Result]) -> dict[str, list[str]]:

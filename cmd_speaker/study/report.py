@@ -27,6 +27,8 @@ from cmd_speaker.study.tables import final_table, noise_table, runs_table, scree
 from cmd_speaker.study.verdict import verdicts
 
 RESULTS = PAGE, TEXT, MACHINE = "study.html", "results.md", "results.json"
+LISTS = (".csv", ".txt")
+"""Ends of the names of manifests and lists."""
 Noise = Mapping[str, Mapping[str, Sequence[Row]]]
 """Condition -> level of noise -> baseline and best configuration."""
 
@@ -110,6 +112,7 @@ def _warnings(findings: Findings) -> list[str]:
             if part.lines
             else []
         )
+    warnings += _changes(findings)
     commits = {str(result.provenance()["commit"]) for result in findings.results}
     if len(commits) > 1:
         warnings.append(
@@ -122,6 +125,29 @@ def _warnings(findings: Findings) -> list[str]:
             f"the runs were made on {numbers} threads, which alone makes the bits of a run differ"
         )
     return list(dict.fromkeys(filter(None, warnings)))
+
+
+def _changes(findings: Findings) -> list[str]:
+    """What of a study was not the same from its first call to this one."""
+    outcome, results = findings.outcome, findings.results
+    warnings = []
+    if outcome.others:
+        warnings.append(
+            f"{len(outcome.others)} runs met the test list too, but are not among the final ones any more: "
+            + "; ".join(outcome.others)
+        )
+    recipe = file_checksum(outcome.study.recipe)
+    if before := sum(result.record.get("recipe_sha256", recipe) != recipe for result in results):
+        warnings.append(f"{outcome.study.recipe.name} was changed after {before} of {len(results)} runs")
+    for part in findings.compared:
+        lists: dict[str, set[str]] = {}
+        for result in (result for line in part.lines for result in line.results):
+            for name, checksum in result.checksums().items():
+                if name.endswith(LISTS):
+                    lists.setdefault(name, set()).add(checksum)
+        if differing := [name for name, found in lists.items() if len(found) > 1]:
+            warnings.append(f"{part.condition}: not all runs had the same {', '.join(differing)}")
+    return warnings
 
 
 def _how_chosen(outcome: Outcome) -> str:
@@ -185,11 +211,7 @@ def _facts(findings: Findings) -> Table:
         last = findings.results[-1]
         facts["Commit"] = str(last.provenance()["commit"])
         facts["Made with"] = ", ".join(f"{k} {v}" for k, v in last.provenance()["versions"].items())
-        facts |= {
-            f"SHA-256 of {name}": sha
-            for name, sha in last.checksums().items()
-            if name.endswith((".csv", ".txt"))
-        }
+        facts |= {f"SHA-256 of {name}": sha for name, sha in last.checksums().items() if name.endswith(LISTS)}
     return Table("Facts", ("what", "value"), list(facts.items()))
 
 
@@ -210,6 +232,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             for condition, levels in findings.noise.items()
         },
         "runs": [_run_as_json(result) for result in findings.results],
+        "other_final_runs": list(outcome.others),
         "failed": [{"run": each.run.label, "exit_code": each.code} for each in outcome.failures],
     }  # fmt: skip
 

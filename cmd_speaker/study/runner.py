@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.files import locked, write_json
+from cmd_speaker.files import file_checksum, locked, write_json
 from cmd_speaker.study.plan import Command, Run
 from cmd_speaker.training.run import FOLDERS
 
@@ -46,6 +46,8 @@ class Records:
 
     def __init__(self, command: Command) -> None:
         self.command, self.out = command, command.out
+        self.recipe_checksum = file_checksum(command.recipe)
+        self._checksums = dict[Path, str]()
 
     def folder(self, run: Run) -> Path:
         return self.out / run.stage / run.name
@@ -59,8 +61,9 @@ class Records:
     def read(self, run: Run) -> dict[str, Any] | None:
         """The record of a run, None where it was never begun; raises `DataError` for one that is damaged."""
         path = self.path(run)
-        if not path.is_file():
-            return None
+        return self._read(path) if path.is_file() else None
+
+    def _read(self, path: Path) -> dict[str, Any]:
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             record["fingerprint"], record["values"], record["state"], record["seconds"]
@@ -70,6 +73,25 @@ class Records:
                 fix="Delete it and the run's folder: the run will be done again",
             ) from error  # fmt: skip
         return record
+
+    def files(self, run: Run) -> dict[str, str]:
+        """SHA-256 of the files that the run's values name, by key: their contents decide its result too."""
+        named = {key: Path(value) for key, value in run.decisive.items() if isinstance(value, str) and value}
+        there = {key: path for key, path in named.items() if path.is_file()}
+        for path in there.values():
+            if path not in self._checksums:
+                self._checksums[path] = file_checksum(path)
+        return {key: self._checksums[path] for key, path in there.items()}
+
+    def others(self, runs: Sequence[Run]) -> list[str]:
+        """Finished final runs in `out` that are none of `runs`, as labels: they met the test list too."""
+        known = {self.path(run) for run in runs}
+        paths = [path for path in sorted((self.out / "runs").glob("*.json")) if path not in known]
+        return [
+            f"{each['configuration']}, {each['condition']}, seed {each['seed']}"
+            for each in map(self._read, paths)
+            if each["state"] == "finished"
+        ]
 
     def is_finished(self, run: Run) -> bool:
         record = self.read(run)
@@ -86,12 +108,13 @@ class Records:
                 "seed": run.seed,
                 "configuration": run.configuration.name, "condition": run.condition,
                 "fingerprint": run.fingerprint(self.command.recipe), "values": published(run.decisive),
+                "files": self.files(run), "recipe_sha256": self.recipe_checksum,
                 "command": shlex.join(["cmd-speaker", "train", *line]),
             },
         )  # fmt: skip
 
     def refuse_changed(self, runs: Sequence[Run]) -> None:
-        """Raise `DataErrors` where a run of that name was done with other values than the study has now.
+        """Raise `DataErrors` where a run of that name was done with other values, or files, than there are now.
 
         One that failed left no result: with its mistake corrected it is tried again.
         """
@@ -100,15 +123,19 @@ class Records:
             record = self.read(run)
             if record is None or record["state"] == "failed":
                 continue
-            if record["fingerprint"] == run.fingerprint(self.command.recipe):
+            then, files = record.get("files", {}), self.files(run)
+            changed_files = [key for key in then.keys() & files.keys() if then[key] != files[key]]
+            if record["fingerprint"] == run.fingerprint(self.command.recipe) and not changed_files:
                 continue
-            before, now = record["values"], published(run.decisive)
+            before = record["values"] | {key: f"SHA-256 {then[key][:12]}..." for key in changed_files}
+            now = published(run.decisive) | {key: f"SHA-256 {files[key][:12]}..." for key in changed_files}
             changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
             errors.append(
                 DataError(
                     f"{run.label} was run with other values", file=self.path(run),
-                    expected=", ".join(f"{key}: {before.get(key)}" for key in changed) or "the same recipe",
-                    found=", ".join(f"{key}: {now.get(key)}" for key in changed) or self.command.recipe.name,
+                    expected=", ".join(f"{key}: {before.get(key)}" for key in changed) or "the same folders",
+                    found=", ".join(f"{key}: {now.get(key)}" for key in changed)
+                    or f"{self.command.recipe.name}, values that name other folders",
                     fix="Choose another --out or another name, or delete this run: record, log and folder",
                 )
             )  # fmt: skip

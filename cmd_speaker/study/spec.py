@@ -20,19 +20,20 @@ EVERYTHING = "all data"
 class Configuration:
     """Recipe keys under a name.
 
-    `family` is its name in the file, and `varied` what the grid gave it (dotted key -> value).
+    `family` is its name in the file, and `varied` what the grid gave it (dotted key -> value). `is_control`: made
+    by `control`, to stand beside another one.
     """
 
     name: str
     values: Mapping[str, Any]
     family: str
     varied: Mapping[str, Any] = field(default_factory=dict)
+    is_control: bool = False
 
     def control(self) -> Configuration:
         """The same under the teachers of other speakers."""
-        return Configuration(
-            control_name(self.name), {**self.values, CONTROL: True}, self.family, self.varied
-        )
+        values = {**self.values, CONTROL: True}
+        return Configuration(control_name(self.name), values, self.family, self.varied, is_control=True)
 
 
 def control_name(name: str) -> str:

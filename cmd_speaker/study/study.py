@@ -81,7 +81,7 @@ def _run(study: Study, records: Records, jobs: int) -> Outcome:
     chosen = choose(study, screened) if study.screen else everything
     final = final_runs(study, chosen)
     failures += runner.run(final, "Final runs")
-    return Outcome(study, screened, chosen, finished(records, final), failures)
+    return Outcome(study, screened, chosen, finished(records, final), failures, records.others(final))
 
 
 def _refuse_impossible(study: Study, records: Records, runs: Sequence[Run]) -> None:

@@ -61,7 +61,8 @@ def _whose(line: Line) -> str:
     if sign(beyond.interval) < 0:
         return f"The teacher's knowledge helps: {own}, and it is better than that by {points(beyond)}."
     if sign(control.difference.eer.interval) < 0:
-        return f"But this is no gain of the teacher's knowledge: {own} too."
+        differ = f"and the two differ by {points(beyond)}"
+        return f"But this is not shown to be the teacher's knowledge: {own} too, {differ}."
     return (
         f"Whether by the teacher's knowledge cannot be told: {own}, and the two differ by {points(beyond)}."
     )

@@ -48,9 +48,13 @@ def test_a_gain_that_the_control_lacks_is_the_teachers():
     )
 
 
-def test_a_gain_that_the_control_has_too_is_not_the_teachers():
+def test_a_gain_that_the_control_has_too_is_not_shown_to_be_the_teachers():
+    """Nor is it shown not to be: the interval of what lies beyond the control contains 0."""
     _, text = said(line("soft", BETTER, BETTER, OPEN))
-    assert "But this is no gain of the teacher's knowledge: its permuted control -1.00 points" in text
+    assert text.endswith(
+        "But this is not shown to be the teacher's knowledge: its permuted control -1.00 points [-1.50, -0.50] "
+        "too, and the two differ by -1.00 points [-2.50, +0.50]."
+    )
 
 
 def test_a_gain_beside_an_open_control_cannot_be_told():

@@ -162,3 +162,64 @@ def test_screening_never_meets_the_test_list(run):
 def test_equal_validation_is_chosen_by_name(run):
     outcome, _ = run(SIMPLE + "    a: {sleep: 0.05}\nscreen: {}\nfinal: {best: 2}\n")
     assert outcome.chosen == {"all data": ["a", "feature margin=0"]}
+
+
+def test_a_control_without_what_it_controls_is_not_compared(run, tmp_path):
+    text = SIMPLE + "controls: [feature]\n"
+    _, out = run(text)
+    for seed in (1, 2):
+        (out / "runs" / f"feature_margin=0_all_data_{seed}.json").unlink()
+    (tmp_path / "recipe" / "train.py").write_text("raise SystemExit(1)")
+    _, out = run(text)
+    lines = json.loads((out / "results.json").read_text())["compared"]["all data"]
+    assert [line["configuration"] for line in lines] == ["none", "feature margin=0.8"]
+    assert lines[1]["control"]
+
+
+def test_a_file_that_a_value_names_is_part_of_a_run(run, tmp_path):
+    """Under the same name other vectors, say, would be mixed with those of the finished runs."""
+    (tmp_path / "vectors.csv").write_text("1")
+    text = SIMPLE + f"set: {{vectors: {tmp_path / 'vectors.csv'}}}\n"
+    run(text)
+    _, out = run(text)
+    assert len(calls(out)) == 6
+    (tmp_path / "vectors.csv").write_text("2")
+    with pytest.raises(
+        DataErrors, match=r"vectors: SHA-256 6b86b273ff34.*\n?.*vectors: SHA-256 d4735e3a265e"
+    ) as caught:
+        run(text.replace("seeds: [1, 2]", "seeds: [1, 2, 3]"))
+    assert caught.value.count == 6
+    assert len(calls(out)) == 6
+
+
+def test_what_changed_between_two_calls_is_said(run, tmp_path):
+    _, out = run(SIMPLE)
+    assert "was changed after" not in (out / "results.md").read_text()
+    recipe, script = tmp_path / "recipe" / "hparams" / "fake.yaml", tmp_path / "recipe" / "train.py"
+    recipe.write_text(recipe.read_text().replace("number_of_epochs: 3", "number_of_epochs: 4"))
+    script.write_text(
+        script.read_text().replace('{"manifests/test.csv": "1"}', '{"manifests/test.csv": "2"}')
+    )
+    run(SIMPLE + "    other: {gain: 1}\n")
+    text = (out / "results.md").read_text()
+    assert "fake.yaml was changed after 6 of 8 runs" in text
+    assert "all data: not all runs had the same manifests/test.csv" in text
+
+
+def test_what_met_the_test_list_before_another_choice_is_listed(run):
+    screened = "screen: {}\nfinal: {best: 1}\n"
+    run(SIMPLE + screened)
+    outcome, out = run(SIMPLE + "    better: {gain: 1}\n" + screened)
+    assert outcome.chosen == {"all data": ["better"]}
+    assert outcome.others == [f"feature margin=0, all data, seed {seed}" for seed in (1, 2)]
+    assert (
+        "2 runs met the test list too, but are not among the final ones any more"
+        in (out / "results.md").read_text()
+    )
+
+
+def test_a_value_that_names_another_folder_is_refused_in_words_without_folders(run, tmp_path):
+    run(SIMPLE + "set: {vectors: /one/vectors.npz}\n")
+    with pytest.raises(DataErrors, match=r"found fake\.yaml, values that name other folders") as caught:
+        run(SIMPLE + "set: {vectors: /other/vectors.npz}\n")
+    assert caught.value.count == 6
