@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.study.recipe_keys import RecipeKeys
+from cmd_speaker.study.recipe_keys import RESERVED, RecipeKeys
 from cmd_speaker.study.source import Source, Where
 from cmd_speaker.study.spec import (
     CHOSEN,
@@ -55,6 +55,8 @@ class _Reader:
         self.keys = RecipeKeys(source, self.recipe)
         run_opts, overrides = read_options(self.recipe, arguments)
         self.options = overrides | {key: getattr(run_opts, key) for key in sorted(run_opts.overridden_args)}
+        if reserved := sorted(RESERVED & self.options.keys()):
+            raise UsageError(f"--{reserved[0]}: set by the study itself")
 
     def study(self) -> Study:
         configurations = self._configurations()

@@ -101,6 +101,9 @@ def test_the_command_line_wins_over_set_but_not_over_what_varies(write_study):
     assert runs[0].values["device"] == "cuda"
     with pytest.raises(UsageError, match="--gain: the study varies this key itself"):
         load_study(path, ["--gain", "1"])
+    for words in (["--seed=3"], ["--seed", "3"], ["--test=False"]):
+        with pytest.raises(UsageError, match="set by the study itself"):
+            load_study(path, words)
 
 
 def test_places_do_not_change_the_fingerprint_and_values_do(write_study):
