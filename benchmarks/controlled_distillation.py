@@ -38,6 +38,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
+from cmd_speaker.files import file_checksum, json_checksum
 from cmd_speaker.manifest import Manifest, load_manifest
 from cmd_speaker.model import SpeakerModel, read_utterance
 from cmd_speaker.progress import track
@@ -64,7 +65,7 @@ STUDENT: dict[str, Any] = {
     "text_teacher": 0, "vector_teacher": 1, "residual_head": False,
     "number_of_epochs": 100, "validation_interval": 100, "width": 64,
 }  # fmt: skip
-MARGINS = (0, 0.4, 0.6, 0.8, 1.0, 1.2)
+MARGINS = [0, 0.4, 0.6, 0.8, 1.0, 1.2]
 SOFT = 0.8
 """The margin where only one is tried: unit vectors of which half is shared are 0.77 apart."""
 WEIGHT = 30
@@ -152,9 +153,11 @@ def embedded_recordings(corpus: Path, out: Path) -> tuple[Recordings, Manifest]:
     path = out / "manifests" / "oracle.csv"
     _others(prepared.train, for_student, path)
     manifest = load_manifest(path, corpus)
-    stored = out / "recordings.safetensors"
+    model = oracle(corpus, out / "oracle", manifest)
+    made_from = json_checksum([model.checksum, file_checksum(path), NOISE_DB, SEED])
+    stored = out / f"recordings_{made_from[:12]}.safetensors"
     if not stored.is_file():
-        save_file(_embed(oracle(corpus, out / "oracle", manifest), manifest), stored)
+        save_file(_embed(model, manifest), stored)
     found = load_file(stored)
     ids, speakers = [each.id for each in manifest], [each.spk_id for each in manifest]
     return Recordings(ids, speakers, **found), manifest
@@ -174,11 +177,12 @@ def _others(train: Path, held_back: Path, out: Path) -> None:
 
 
 def oracle(corpus: Path, folder: Path, manifest: Manifest) -> SpeakerModel:
-    """An encoder trained on the manifest, audio only; made once."""
+    """An encoder trained on the manifest, audio only; made once, refused if the recipe or the manifest changed."""
+    values = {"data_folder": corpus, "output_folder": folder, "text_teacher": 0, "seed": 11, "width": 96}
+    argv = [str(RECIPE), *(part for key, value in values.items() for part in (f"--{key}", str(value)))]
+    recipe = open_recipe(argv, OWN_KEYS)
+    recipe.run.add_checksums(manifest.path)
     if not (folder / "model" / "model.json").is_file():
-        values = {"data_folder": corpus, "output_folder": folder, "text_teacher": 0, "seed": 11, "width": 96}
-        argv = [str(RECIPE), *(part for key, value in values.items() for part in (f"--{key}", str(value)))]
-        recipe = open_recipe(argv, OWN_KEYS)
         SpeakerModel(train_student(recipe, manifest)).save(folder / "model", recipe.run.provenance())
     return SpeakerModel.load(folder / "model")
 
@@ -242,37 +246,39 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def feature(margin: float, keys: dict[str, str], weight: float = WEIGHT, **more: Any) -> dict[str, Any]:
-    """The recipe keys of a student under the feature loss and the teacher of `keys`."""
-    return {"feature_weight": weight, "margin": margin, **keys, **more}
+def feature(
+    margin: float | list[float], keys: dict[str, str], weight: float = WEIGHT, **more: Any
+) -> dict[str, Any]:
+    """A student under the feature loss and the teacher of `keys`, with one margin or each of several."""
+    margins = {"grid": {"margin": margin}} if isinstance(margin, list) else {"margin": margin}
+    return {"feature_weight": weight, **keys, **more, **margins}
 
 
 def questions(inputs: Inputs) -> dict[str, Any]:
     """What a study of the questions has of its own; one question after the other."""
-    half, damaged = inputs.keys(0.5), inputs.keys(0.5, corrupted=0.5)
-    found = {BASELINE: {"feature_weight": 0}}
-    found |= {f"m = {margin:g}": feature(margin, half) for margin in MARGINS}
-    for weight in OTHER_WEIGHTS:
-        found |= {f"m = {m:g}, weight {weight:g}": feature(m, half, weight) for m in (0, SOFT)}
-    for share in OTHER_SHARES:
-        keys = inputs.keys(share)
-        found |= {f"m = {m:g}, {share:.0%} shared": feature(m, keys) for m in (0, SOFT)}
-    found |= {f"m = {m:g}, half corrupted": feature(m, damaged) for m in (0, SOFT)}
+    half, damaged, ends = inputs.keys(0.5), inputs.keys(0.5, corrupted=0.5), [0, SOFT]
+    found = {BASELINE: {"feature_weight": 0}, "half shared": feature(MARGINS, half)}
+    found |= {f"weight {weight:g}": feature(ends, half, weight) for weight in OTHER_WEIGHTS}
+    found |= {f"{share:.0%} shared": feature(ends, inputs.keys(share)) for share in OTHER_SHARES}
+    found["half corrupted"] = feature(ends, damaged)
     for name, (source, more) in QUALITIES.items():
-        weighted: dict[str, Any] = {
-            "quality_weights": True,
-            "speech_quality": "none",
-            "vector_quality": source,
-            "quality": more,
-        }
-        found[f"m = {SOFT:g}, half corrupted, {name}"] = feature(SOFT, damaged, **weighted)
-    return {"configurations": found, "controls": ["m = 0", f"m = {SOFT:g}"]}
+        weighed: dict[str, Any] = {"speech_quality": "none", "vector_quality": source, "quality": more}
+        found[f"half corrupted, {name}"] = feature(SOFT, damaged, quality_weights=True, **weighed)
+    hard, soft = (f"half shared margin={margin:g}" for margin in ends)
+    corrupted = f"half corrupted margin={SOFT:g}"
+    pairs = [[hard, soft], [soft, corrupted], *([corrupted, f"half corrupted, {name}"] for name in QUALITIES)]
+    return {"configurations": found, "controls": [hard, soft], "pairs": pairs}
 
 
 def forms(inputs: Inputs) -> dict[str, Any]:
     """What a study of all forms of constraint has of its own."""
     damaged = inputs.keys(0.5, corrupted=0.5)
-    weighed = {"quality_weights": True, "speech_quality": "none", "vector_quality": "snr"}
+    weighed = {
+        "quality_weights": True,
+        "speech_quality": "none",
+        "vector_quality": "snr",
+        "quality": {"slope": 3},
+    }
     found: dict[str, Any] = {BASELINE: {"feature_weight": 0}}
     for name, (term, arguments, tried) in FORMS.items():
         grid = {f"terms.{term}.{key}": values for key, values in tried.items()}

@@ -12,7 +12,7 @@ from cmd_speaker.evaluation.intervals import Interval
 from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.progress import track
 from cmd_speaker.study.collection import Result, grouped, mean_validation
-from cmd_speaker.study.spec import Configuration, control_name
+from cmd_speaker.study.spec import Configuration, Study, control_name
 
 REPLICATES = 1000
 NOT_A_LOSS = ("_active", "_weight", "_margin", ".weight")
@@ -95,6 +95,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two configurations beside each other: EER of the second minus that of the first."""
+
+    first: str
+    second: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class Compared:
     """One condition: `lines`, the baseline first; controls stand beside what they control."""
 
@@ -102,38 +111,38 @@ class Compared:
     lines: Sequence[Line]
     incomplete: Sequence[str]
     """Configurations that lack a seed, and so are not compared."""
+    pairs: Sequence[Pair] = ()
+    """Those that the study asks for and that are complete."""
 
 
-def analyse(
-    final: Sequence[Result], conditions: Sequence[str], seeds: Sequence[int], baseline: str
-) -> list[Compared]:
+def analyse(final: Sequence[Result], study: Study) -> list[Compared]:
     """Compare what is complete in every condition; without the baseline there is nothing to compare with."""
-    return [
-        _condition(grouped(final, name), name, seeds, baseline) for name in track(conditions, "Comparing")
-    ]
+    return [_condition(grouped(final, name), name, study) for name in track(study.conditions, "Comparing")]
 
 
-def _condition(
-    found: Mapping[str, Sequence[Result]], condition: str, seeds: Sequence[int], baseline: str
-) -> Compared:
-    complete = {name: results for name, results in found.items() if len(results) == len(seeds)}
+def _condition(found: Mapping[str, Sequence[Result]], condition: str, study: Study) -> Compared:
+    complete = {name: results for name, results in found.items() if len(results) == len(study.final.seeds)}
     incomplete = [name for name in found if name not in complete]
-    if baseline not in complete:
+    if study.baseline not in complete:
         return Compared(condition, [], list(found))
-    speakers = load_utt2spk(complete[baseline][0].listed("test.csv"))
+    speakers = load_utt2spk(complete[study.baseline][0].listed("test.csv"))
     scores = {name: [result.scores for result in results] for name, results in complete.items()}
     rows = {row.name: row for row in compare(scores, speakers, replicates=REPLICATES)}
+
+    def beside(first: str, second: str) -> Difference:
+        pair = compare({name: scores[name] for name in (first, second)}, speakers, replicates=REPLICATES)
+        assert pair[1].difference is not None
+        return pair[1].difference.eer
+
     lines = []
     for name, results in complete.items():
         if results[0].run.configuration.is_control:
             continue
-        control, beyond = control_name(name), None
-        if control in rows:
-            pair = compare({key: scores[key] for key in (control, name)}, speakers, replicates=REPLICATES)
-            assert pair[1].difference is not None
-            beyond = pair[1].difference.eer
-        lines.append(Line(results[0].run.configuration, results, rows[name], rows.get(control), beyond))
-    return Compared(condition, lines, incomplete)
+        control = rows.get(control_name(name))
+        beyond = beside(control.name, name) if control else None
+        lines.append(Line(results[0].run.configuration, results, rows[name], control, beyond))
+    asked = [pair for pair in study.pairs if set(pair) <= complete.keys()]
+    return Compared(condition, lines, incomplete, [Pair(*pair, beside(*pair)) for pair in asked])
 
 
 def sign(interval: Interval) -> int:

@@ -26,7 +26,7 @@ from cmd_speaker.training.options import read_options, suggest
 
 KEYS = {
     "recipe", "title", "set", "seeds", "configurations", "baseline", "controls", "conditions", "screen", "final",
-    "noise",
+    "pairs", "noise",
 }  # fmt: skip
 SCREEN_KEYS, FINAL_KEYS = {"seeds", "set"}, {"best", "seeds", "always", "set"}
 LONGEST = 100
@@ -91,6 +91,7 @@ class _Reader:
             final=Phase(self._seeds(final, ("final",), seeds), self._set("final", final)),
             best=self._count(("final", "best"), final.get("best", 4)),
             always=self._names(("final", "always"), final.get("always", []), configurations),
+            pairs=self._pairs(configurations),
             noise=self._noise(),
         )
         self._refuse_options(study)
@@ -196,6 +197,17 @@ class _Reader:
                     ", ".join(sorted(known)), name,
                 )  # fmt: skip
         return given
+
+    def _pairs(self, known: Collection[str]) -> list[tuple[str, str]]:
+        given, found = self.value.get("pairs", []), []
+        if not isinstance(given, list):
+            raise self.source.wrong(("pairs",), "not a list", "[[NAME, NAME], ...]", given)
+        for place, pair in enumerate(given):
+            names = self._names(("pairs", place), pair, known)
+            if len(names) != 2 or names[0] == names[1]:
+                raise self.source.wrong(("pairs", place), "not a pair", "two configurations", pair)
+            found.append((names[0], names[1]))
+        return found
 
     def _noise(self) -> list[float]:
         given = self.value.get("noise", [])

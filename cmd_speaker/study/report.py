@@ -17,13 +17,13 @@ from cmd_speaker.report.figures import Figure
 from cmd_speaker.report.markdown import markdown_text
 from cmd_speaker.report.page import html_page
 from cmd_speaker.report.tables import Table
-from cmd_speaker.study.analysis import Compared
+from cmd_speaker.study.analysis import Compared, Pair
 from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.outcome import RULE, Outcome
 from cmd_speaker.study.plots import curve_figures, differences_figure, noise_figure, sweep_figure
 from cmd_speaker.study.runner import published
 from cmd_speaker.study.spec import Configuration
-from cmd_speaker.study.tables import final_table, noise_table, runs_table, screening_table
+from cmd_speaker.study.tables import final_table, noise_table, pairs_table, runs_table, screening_table
 from cmd_speaker.study.verdict import verdicts
 
 RESULTS = PAGE, TEXT, MACHINE = "study.html", "results.md", "results.json"
@@ -74,6 +74,7 @@ def content(findings: Findings) -> list[Section]:
         if len(part.lines) > 1
     ]
     tables = [final_table(part, study.baseline) for part in complete]
+    tables += [pairs_table(part) for part in complete if part.pairs]
     on = [f"{part.condition}: {describe([line.row for line in part.lines])}." for part in complete]
     sections = [
         Section("helped", "What helped", verdicts(findings.compared), (), pictures),
@@ -226,6 +227,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "rule": RULE if study.screen else None,
         "chosen": {condition: list(names) for condition, names in outcome.chosen.items()},
         "compared": {part.condition: [line.as_dict() for line in part.lines] for part in findings.compared},
+        "pairs": {part.condition: [_pair_as_json(pair) for pair in part.pairs] for part in findings.compared},
         "incomplete": {part.condition: list(part.incomplete) for part in findings.compared},
         "noise": {
             condition: {level: {row.name: row.as_dict() for row in rows} for level, rows in levels.items()}
@@ -235,6 +237,10 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "other_final_runs": list(outcome.others),
         "failed": [{"run": each.run.label, "exit_code": each.code} for each in outcome.failures],
     }  # fmt: skip
+
+
+def _pair_as_json(pair: Pair) -> dict[str, Any]:
+    return {"first": pair.first, "second": pair.second, "eer": pair.difference.as_dict()}
 
 
 def _run_as_json(result: Result) -> dict[str, Any]:

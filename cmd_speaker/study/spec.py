@@ -54,7 +54,8 @@ class Study:
     """A study. Without `screen` every configuration is final.
 
     `best` of the screened configurations are chosen in each condition; `always` are final in any case, as is the
-    baseline. `controls` names those that get one, or `CHOSEN` for all that were chosen. `noise` are SNRs in dB.
+    baseline. `pairs` are compared with each other too. `controls` names those that get one, or `CHOSEN` for all
+    that were chosen. `noise` are SNRs in dB.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Study:
     final: Phase
     best: int
     always: Sequence[str]
+    pairs: Sequence[tuple[str, str]]
     noise: Sequence[float]
 
 

@@ -43,7 +43,7 @@ def conduct(study: Study, out: Path, jobs: int) -> Conducted:
     try:
         with locked(out, wait=False):
             outcome = _run(study, Records(Command(study, out)), jobs)
-            compared = analyse(outcome.final, list(study.conditions), study.final.seeds, study.baseline)
+            compared = analyse(outcome.final, study)
             findings = Findings(outcome, compared, {})
             written = write_results(findings, out)
             if study.noise:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from cmd_speaker.evaluation.comparison import Row
 from cmd_speaker.report.tables import NOTHING, Table
-from cmd_speaker.study.analysis import Compared, Line
+from cmd_speaker.study.analysis import Compared, Line, sign
 from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.verdict import points
 
+WORDS = {-1: "better", 0: "cannot be told", 1: "worse"}
 FINAL_NOTE = (
     "EER in %, mean over the seeds and each of them. Differences in points of EER, in brackets 95 % intervals "
     "over speakers, paired by trial and seed; costs for P_target 0.05. The last columns are of the last epoch, "
@@ -28,6 +29,16 @@ def final_table(compared: Compared, baseline: str) -> Table:
     return Table(
         f"Final runs: {compared.condition}", [header[k] for k in filled],
         [[row[k] for k in filled] for row in rows], FINAL_NOTE,
+    )  # fmt: skip
+
+
+def pairs_table(compared: Compared) -> Table:
+    """What each second configuration has gained over the first."""
+    rows = [(pair.first, pair.second, points(pair.difference), WORDS[sign(pair.difference.interval)])
+            for pair in compared.pairs]  # fmt: skip
+    return Table(
+        f"Pairs: {compared.condition}", ("first", "second", "EER of the second minus the first's", ""), rows,
+        "In brackets 95 % intervals over speakers, paired by trial and seed.",
     )  # fmt: skip
 
 

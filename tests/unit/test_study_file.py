@@ -134,6 +134,9 @@ def test_places_do_not_change_the_fingerprint_and_values_do(write_study):
         ("[0, 0.8]", "0.8", 9, "not a list"),
         ("[0, 0.8]", "[0.8, 0.8]", 9, "a value stands twice"),
         ("recipe/hparams/fake.yaml", "recipe/hparams/other.yaml", 2, "no recipe there"),
+        ("seeds: [1, 2]", "pairs: [[none, nun]]", 3, "no such configuration"),
+        ("seeds: [1, 2]", "pairs: [[none, none]]", 3, "not a pair"),
+        ("seeds: [1, 2]", "pairs: [[none]]", 3, "not a pair"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_row(write_study, before, after, row, said):

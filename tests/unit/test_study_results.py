@@ -112,6 +112,7 @@ conditions: {all: {}, few: {utterances_per_speaker: 2}}
 screen: {}
 final: {best: 2}
 title: "A <b>bold</b> study"
+pairs: [[feature margin=0, better], [none, feature margin=0.8]]
 """
 )
 
@@ -169,6 +170,17 @@ def test_json_has_every_run_with_command_seconds_and_checksums(page):
     assert better["control"]["eer_difference"]["difference"] == 0
     assert better["difference_from_control"] == better["eer_difference"]
     assert results["chosen"] == {name: ["better", "feature margin=0"] for name in ("all", "few")}
+
+
+def test_pairs_that_were_asked_for_are_compared(page):
+    """`feature margin=0` has no gain, so beside it `better` gains what it does over the baseline."""
+    results = json.loads((page / "results.json").read_text())
+    better = next(each for each in results["compared"]["few"] if each["configuration"] == "better")
+    # The other pair was asked for, but one of the two was not chosen.
+    assert results["pairs"]["few"] == [
+        {"first": "feature margin=0", "second": "better", "eer": better["eer_difference"]}
+    ]
+    assert "**Pairs: few**" in (page / "results.md").read_text()
 
 
 def test_curves_and_sweeps_are_drawn(page):
