@@ -17,12 +17,18 @@ fail: False
 terms:
     feature: {weight: 0, margin: 0, distance: l2}
 teachers:
-    text: !new:builtins.dict
+    text: !apply:cmd_speaker.teachers.text.text_teacher
+        folder: null
         seed: !ref <seed>
-student: !new:builtins.dict
+student: !new:cmd_speaker.students.ecapa.EcapaTdnn
+    n_mels: 8
+    width: 8
+    embedding_size: 4
 permute_teacher: False
-distillation: !new:builtins.dict
-    text: !ref <terms>
+distillation:
+    text: !apply:cmd_speaker.training.objective.distillation
+        terms: !ref <terms>
+        quality: {}
 utterances_per_speaker: 0
 """
 

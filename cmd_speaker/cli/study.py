@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cmd_speaker.cli.app import app
-from cmd_speaker.errors import UsageError
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -25,8 +24,6 @@ def study(
     from cmd_speaker.study.study import conduct, failures_error
     from cmd_speaker.study.verdict import verdicts
 
-    if set(context.args) & {"--seed", "--test", "--output_folder"}:
-        raise UsageError("--seed, --test and --output_folder are set by the study itself")
     conducted = conduct(load_study(file, context.args), out or Path("results") / "studies" / file.stem, jobs)
     print("\n".join(verdicts(conducted.findings.compared)))
     for path in conducted.written:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from cmd_speaker.files import json_checksum
-from cmd_speaker.study.spec import CHOSEN, CONTROL, Configuration, Phase, Study, slug
+from cmd_speaker.study.spec import CHOSEN, CONTROL, Configuration, Phase, Study, folder_name, slug
 from cmd_speaker.study.values import merge, text_of
 from cmd_speaker.training.options import top_level
 from cmd_speaker.training.recipe import SHARED_KEYS
@@ -40,7 +40,7 @@ class Run:
     @property
     def name(self) -> str:
         """Its folder's name."""
-        return f"{slug(self.configuration.name)}_{slug(self.condition)}_{self.seed}"
+        return f"{folder_name(self.configuration.name, self.condition)}_{self.seed}"
 
     @property
     def label(self) -> str:

@@ -119,19 +119,21 @@ def _but_margin(configuration: Configuration) -> dict[str, Any]:
     return {name: value for name, value in configuration.varied.items() if name.rpartition(".")[2] != MARGIN}
 
 
-def curve_figures(lines: Sequence[Line], prefix: str) -> list[Figure]:
+def curve_figures(compared: Compared, prefix: str) -> list[Figure]:
     """What training logged, epoch by epoch, mean over the seeds: validation EER and every loss."""
+    lines = compared.lines
     names = list(dict.fromkeys(name for line in lines for name in line.losses))
     wanted = [("valid eer", "validation EER %", 100.0)]
     wanted += [(f"train {name}", f"training loss: {name}", 1.0) for name in names]
     figures = []
-    for number, (logged, title, factor) in enumerate(wanted):
+    for number, (logged, name, factor) in enumerate(wanted):
         found = [(line.name, _curve(line.results, logged)) for line in lines]
         series = [
-            Series(name, list(curve), [factor * y for y in curve.values()]) for name, curve in found if curve
+            Series(who, list(curve), [factor * y for y in curve.values()]) for who, curve in found if curve
         ]
         if series:
-            figures.append(lines_figure(f"{prefix}-{number}", title, ("epoch", title), series))
+            title = f"{name}, {compared.condition}"
+            figures.append(lines_figure(f"{prefix}-{number}", title, ("epoch", name), series))
     return figures
 
 
@@ -142,7 +144,9 @@ def _curve(results: Sequence[Result], name: str) -> dict[float, float]:
     return {epoch: sum(found[epoch] for found in each) / len(each) for epoch in common}
 
 
-def noise_figure(key: str, eers: Mapping[str, Mapping[float, float]], clean: Mapping[str, float]) -> Figure:
+def noise_figure(
+    key: str, condition: str, eers: Mapping[str, Mapping[float, float]], clean: Mapping[str, float]
+) -> Figure:
     """EER against the noise, one line for each configuration; clean speech stands first."""
     snrs = sorted({snr for found in eers.values() for snr in found}, reverse=True)
     places = {snr: float(place) for place, snr in enumerate(snrs, start=1)}
@@ -152,7 +156,8 @@ def noise_figure(key: str, eers: Mapping[str, Mapping[float, float]], clean: Map
     ]
     ticks = [(0.0, "clean"), *((place, f"{snr:g}") for snr, place in places.items())]
     across = Axis("noise in the test speech, SNR in dB", 0.0, float(len(snrs)), ticks)
-    return lines_figure(key, "EER against noise", ("SNR", "EER %"), series, across=across)
+    title = f"EER against noise, {condition}"
+    return lines_figure(key, title, ("SNR", "EER %"), series, across=across)
 
 
 def lines_figure(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmd_speaker.errors import UsageError
-from cmd_speaker.study.recipe_keys import RecipeKeys
+from cmd_speaker.study.recipe_keys import RESERVED, RecipeKeys
 from cmd_speaker.study.source import Source, Where
 from cmd_speaker.study.spec import (
     CHOSEN,
@@ -18,6 +18,7 @@ from cmd_speaker.study.spec import (
     Phase,
     Study,
     control_name,
+    folder_name,
     slug,
 )
 from cmd_speaker.study.values import merge, nested, short, text_of
@@ -54,13 +55,12 @@ class _Reader:
         self.keys = RecipeKeys(source, self.recipe)
         run_opts, overrides = read_options(self.recipe, arguments)
         self.options = overrides | {key: getattr(run_opts, key) for key in sorted(run_opts.overridden_args)}
+        if reserved := sorted(RESERVED & self.options.keys()):
+            raise UsageError(f"--{reserved[0]}: set by the study itself")
 
     def study(self) -> Study:
         configurations = self._configurations()
-        conditions = {
-            name: self._recipe_values(values, ("conditions", name))
-            for name, values in self._mapping(("conditions",), {EVERYTHING: {}}).items()
-        }
+        conditions = self._conditions(configurations)
         families = {configuration.family for configuration in configurations.values()}
         baseline = self._need("baseline", str, "the name of the audio-only configuration")
         if baseline not in configurations:
@@ -120,10 +120,34 @@ class _Reader:
                 found[name] = configuration
         return found
 
-    def _check_name(self, where: Where, new: Configuration, found: Mapping[str, Configuration]) -> None:
-        if not slug(new.name) or not new.name.isprintable() or len(new.name) > LONGEST:
+    def _conditions(self, configurations: Mapping[str, Configuration]) -> dict[str, dict[str, Any]]:
+        given = self._mapping(("conditions",), {EVERYTHING: {}})
+        if not given:
+            raise self.source.wrong(("conditions",), "no condition", "NAME: {recipe key: value}", "none")
+        taken: dict[str, str] = {}
+        for condition in given:
+            where: Where = ("conditions", condition)
+            self._check_printable(where, "a condition", condition)
+            if slug(condition) in map(slug, set(given) - {condition}):
+                # The corpora that recipes make have a folder for each condition.
+                raise self.source.wrong(
+                    where, "two conditions would share a folder", "another name", condition
+                )
+            for name in (each for known in configurations for each in (known, control_name(known))):
+                folder, run = folder_name(name, condition), f"{name}, {condition}"
+                if folder in taken:
+                    both = f"{taken[folder]} and {run}"
+                    raise self.source.wrong(where, "two runs would share a folder", "another name", both)
+                taken[folder] = run
+        return {name: self._recipe_values(values, ("conditions", name)) for name, values in given.items()}
+
+    def _check_printable(self, where: Where, what: str, name: str) -> None:
+        if not slug(name) or not name.isprintable() or len(name) > LONGEST:
             expected = f"at most {LONGEST} characters with letters or digits among them"
-            raise self.source.wrong(where, "bad name of a configuration", expected, f"'{new.name}'")
+            raise self.source.wrong(where, f"bad name of {what}", expected, f"'{name}'")
+
+    def _check_name(self, where: Where, new: Configuration, found: Mapping[str, Configuration]) -> None:
+        self._check_printable(where, "a configuration", new.name)
         taken = {slug(each) for name in found for each in (name, control_name(name))}
         if taken & {slug(new.name), slug(control_name(new.name))}:
             raise self.source.wrong(

@@ -26,7 +26,7 @@ from cmd_speaker.study.spec import Configuration
 from cmd_speaker.study.tables import final_table, noise_table, pairs_table, runs_table, screening_table
 from cmd_speaker.study.verdict import verdicts
 
-PAGE, TEXT, MACHINE = "study.html", "results.md", "results.json"
+RESULTS = PAGE, TEXT, MACHINE = "study.html", "results.md", "results.json"
 LISTS = (".csv", ".txt")
 """Ends of the names of manifests and lists."""
 Noise = Mapping[str, Mapping[str, Sequence[Row]]]
@@ -61,7 +61,7 @@ def write_results(findings: Findings, folder: Path) -> list[Path]:
         with write_atomically(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     write_json(folder / MACHINE, published(as_json(findings)))
-    return [folder / name for name in (PAGE, TEXT, MACHINE)]
+    return [folder / name for name in RESULTS]
 
 
 def content(findings: Findings) -> list[Section]:
@@ -92,7 +92,7 @@ def content(findings: Findings) -> list[Section]:
     if findings.noise:
         sections.append(_noise(findings.noise))
     curves = [
-        each for number, part in enumerate(complete) for each in curve_figures(part.lines, f"curves-{number}")
+        each for number, part in enumerate(complete) for each in curve_figures(part, f"curves-{number}")
     ]
     if curves:
         sections.append(Section("curves", "Training curves", ["Mean over the seeds."], (), curves))
@@ -187,7 +187,8 @@ def _noise(noise: Noise) -> Section:
             row.name: {snr: rows[k].eer for snr, rows in zip(snrs, noisy, strict=True)}
             for k, row in enumerate(clean)
         }
-        figures.append(noise_figure(f"noise-{number}", eers, {row.name: row.eer for row in clean}))
+        at_rest = {row.name: row.eer for row in clean}
+        figures.append(noise_figure(f"noise-{number}", condition, eers, at_rest))
         tables.append(noise_table(condition, levels))
     text = (
         "White noise added to the speech of all trials, the same noise for every system; the baseline, and the "

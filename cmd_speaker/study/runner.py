@@ -114,11 +114,14 @@ class Records:
         )  # fmt: skip
 
     def refuse_changed(self, runs: Sequence[Run]) -> None:
-        """Raise `DataErrors` where a run of that name was done with other values, or files, than there are now."""
+        """Raise `DataErrors` where a run of that name was done with other values, or files, than there are now.
+
+        One that failed left no result: with its mistake corrected it is tried again.
+        """
         errors = []
         for run in runs:
             record = self.read(run)
-            if record is None:
+            if record is None or record["state"] == "failed":
                 continue
             then, files = record.get("files", {}), self.files(run)
             changed_files = [key for key in then.keys() & files.keys() if then[key] != files[key]]

@@ -77,3 +77,8 @@ class Study:
 def slug(name: str) -> str:
     """A name as that of a folder."""
     return re.sub(r"[^\w.=+-]+", "_", name).strip("_")
+
+
+def folder_name(configuration: str, condition: str) -> str:
+    """The name of the folders of a configuration's runs in a condition, but for their seed."""
+    return f"{slug(configuration)}_{slug(condition)}"

@@ -111,6 +111,4 @@ def runs_table(results: Sequence[Result]) -> Table:
         ]
         for each in results
     ]
-    return Table(
-        "Runs that are finished", ("stage", "run", "seconds"), rows, "Commands are in `results.json`."
-    )
+    return Table("Runs that are finished", ("stage", "run", "seconds"), rows, "Commands are in results.json.")

@@ -19,6 +19,8 @@ def verdicts(compared: Sequence[Compared]) -> list[str]:
             if line.difference is not None:
                 name = f"{line.name}, {part.condition}" if several else line.name
                 found[sign(line.difference.interval)].append((name, line, line.difference))
+    if not any(found.values()) and all(part.lines and not part.incomplete for part in compared):
+        return ["Nothing was compared: the baseline is all that there is."]
     if not any(found.values()):
         return ["Nothing was compared: the final runs are not complete."]
     texts = [_how_many(sum(map(len, found.values())))]

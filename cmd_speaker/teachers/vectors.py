@@ -48,6 +48,7 @@ class VectorTeacher:
     modality = "vectors"
 
     def __init__(self, embeddings: str | Path | None = None, table: str | Path | None = None) -> None:
+        self.table: Path | None = None
         self.rows: list[Row] = []
         self.vectors: dict[str, np.ndarray] = {}
         self.unnamed, self.model = 0, "none"
@@ -72,8 +73,14 @@ class VectorTeacher:
         """The rows that an utterance of the manifest can take, in the table's order.
 
         No other speaker's are among them, so held-out ones never meet the head. Raises `DataErrors` naming
-        every row whose utterance belongs to another speaker.
+        every row whose utterance belongs to another speaker, and `DataError` where no files were given.
         """
+        if self.table is None:
+            raise DataError(
+                "no vectors were given to this teacher",
+                expected="two files: embeddings, and a table of whose they are",
+                fix="Give both, or leave the teacher out (vector_teacher: 0)",
+            )  # fmt: skip
         speakers = {utterance.id: utterance.spk_id for utterance in manifest}
         wrong = [
             DataError(

@@ -122,6 +122,27 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
     _check_keys(path, set(own_keys))
+    hparams, resolved = _build(path, overrides)
+    check_device(run_opts.device or "cpu")
+    folder = Path(str(hparams["output_folder"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    run = open_run(folder, path, resolved, argv, run_opts)
+    return Recipe(hparams, run_opts, run, argv, own_keys, f"cmd-speaker train {shlex.join(argv)}")
+
+
+def check_recipe(argv: Sequence[str]) -> None:
+    """Build what `HPARAMS.yaml [--key value ...]` describes, as `open_recipe` would, and leave nothing behind.
+
+    For those who start runs that may last for hours: raises as `open_recipe`, and seeds the random state too.
+    """
+    path = Path(argv[0])
+    run_opts, overrides = read_options(path, argv[1:])
+    _build(path, overrides)
+    check_device(run_opts.device or "cpu")
+
+
+def _build(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The recipe's objects, checked, and its YAML with all references resolved."""
     text = path.read_text(encoding="utf-8")
     try:
         resolved = resolve_references(StringIO(text), overrides).getvalue()
@@ -134,11 +155,7 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
         raise DataError(
             "the recipe cannot be built", file=path, found=_reason(error), fix=_hint(error)
         ) from error
-    check_device(run_opts.device or "cpu")
-    folder = Path(str(hparams["output_folder"]))
-    folder.mkdir(parents=True, exist_ok=True)
-    run = open_run(folder, path, resolved, argv, run_opts)
-    return Recipe(hparams, run_opts, run, argv, own_keys, f"cmd-speaker train {shlex.join(argv)}")
+    return hparams, resolved
 
 
 def _check_keys(path: Path, own_keys: set[str]) -> None:

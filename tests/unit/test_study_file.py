@@ -101,6 +101,9 @@ def test_the_command_line_wins_over_set_but_not_over_what_varies(write_study):
     assert runs[0].values["device"] == "cuda"
     with pytest.raises(UsageError, match="--gain: the study varies this key itself"):
         load_study(path, ["--gain", "1"])
+    for words in (["--seed=3"], ["--seed", "3"], ["--test=False"]):
+        with pytest.raises(UsageError, match="set by the study itself"):
+            load_study(path, words)
 
 
 def test_places_do_not_change_the_fingerprint_and_values_do(write_study):
@@ -147,6 +150,22 @@ def test_what_is_wrong_is_named_with_its_row(write_study, before, after, row, sa
 def test_folders_that_would_be_shared_are_refused(write_study):
     with pytest.raises(DataError, match="would share a folder"):
         load_study(write_study(SIMPLE + "    feature_margin=0: {gain: 2}\n"))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "said"),
+    [
+        ("{a b: {}, a_b: {}}", "two conditions would share a folder"),
+        ("{b c: {}, c: {}}", "none, b c and none b, c"),  # both none_b_c
+        ("{'***': {}}", "bad name of a condition"),
+        ("{}", "no condition"),
+    ],
+)
+def test_conditions_that_would_be_mixed_up_are_refused(write_study, conditions, said):
+    text = SIMPLE + f"    none b: {{gain: 1}}\nconditions: {conditions}\n"
+    with pytest.raises(DataError, match=said) as caught:
+        load_study(write_study(text))
+    assert caught.value.row == text.count("\n")
 
 
 @pytest.mark.parametrize(

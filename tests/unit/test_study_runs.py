@@ -89,6 +89,34 @@ def test_a_failed_run_does_not_stop_the_others(run):
     assert sorted(calls(out)[8:]) == ["runs/broken_all_data_1", "runs/broken_all_data_2"]
 
 
+def test_a_failed_run_is_tried_again_with_its_mistake_corrected(run):
+    run(SIMPLE + "    broken: {fail: True}\n")
+    outcome, out = run(SIMPLE + "    broken: {fail: False}\n")
+    assert not outcome.failures
+    assert sorted(calls(out)[8:]) == ["runs/broken_all_data_1", "runs/broken_all_data_2"]
+
+
+def test_what_the_recipe_cannot_be_is_named_before_anything_runs(run, tmp_path):
+    impossible = "    wide: {terms: {feature: {distance: cosine, margin: [[1, 0], [0, 1]]}}}\n"
+    with pytest.raises(DataErrors) as caught:
+        run(SIMPLE.replace("{feature: {weight: 20}}", "{feature: {weight: 20, distance: l9}}") + impossible)
+    assert caught.value.count == 2
+    first, second = map(str, caught.value.errors)
+    assert "feature margin=0, all data; feature margin=0.8, all data: " in first
+    assert "distance: expected one of l2, squared_l2, cosine, found 'l9'" in first
+    assert "wide, all data: " in second
+    assert "with rising shares" in second
+    assert not calls(tmp_path / "out")
+
+
+def test_results_of_others_are_not_overwritten(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text("mine")
+    with pytest.raises(DataError, match=r"no study made there.*results\.json"):
+        run(SIMPLE)
+    assert (tmp_path / "out" / "results.json").read_text() == "mine"
+
+
 def test_a_configuration_without_all_seeds_is_not_compared(run, tmp_path):
     _, out = run(SIMPLE)
     (out / "runs" / "feature_margin=0_all_data_1.json").unlink()

@@ -165,6 +165,11 @@ def test_an_utterance_of_another_speaker_is_refused(teacher_of, manifest):
         teacher_of(TABLE.replace("u1", "u6")).inputs(manifest)
 
 
+def test_a_teacher_without_files_is_refused_where_it_is_asked(manifest):
+    with pytest.raises(DataError, match="no vectors were given to this teacher"):
+        VectorTeacher().inputs(manifest)
+
+
 def test_nobody_has_a_vector(teacher_of, tmp_path):
     manifest = write_faces(tmp_path / "m.csv", [("w1", "A", "", ""), ("w2", "B", "", "")])
     with pytest.raises(DataError, match=r"no input for any of the training speakers.*A, B.*a, b, d"):
