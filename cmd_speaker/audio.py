@@ -185,7 +185,7 @@ def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:
             file=path,
             expected=f"{sample_rate} Hz",
             found=f"{info.sample_rate} Hz",
-            fix="Resample it, or allow it with --convert",
+            fix="Resample it; cmd-speaker embed can: --convert",
         )
     if info.channels != 1:
         raise DataError(
@@ -193,7 +193,7 @@ def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:
             file=path,
             expected="mono",
             found=f"{info.channels} channels",
-            fix="Choose a channel, or allow their mean with --convert",
+            fix="Choose a channel; cmd-speaker embed can take their mean: --convert",
         )
 
 

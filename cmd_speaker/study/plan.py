@@ -104,6 +104,12 @@ def _runs(
     return runs
 
 
+def recipe_name(path: Path) -> str:
+    """A recipe's path from the folder `recipes` of a checkout on, or else its last three parts."""
+    parts = path.resolve().parts
+    return "/".join(parts[-4:] if parts[-4:-3] == ("recipes",) else parts[-3:])
+
+
 class Command:
     """The command line of a study's runs, whose folders lie in `out`."""
 

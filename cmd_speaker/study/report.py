@@ -20,6 +20,7 @@ from cmd_speaker.report.tables import Table
 from cmd_speaker.study.analysis import Compared, Pair
 from cmd_speaker.study.collection import Result, by_validation, grouped
 from cmd_speaker.study.outcome import RULE, Outcome
+from cmd_speaker.study.plan import recipe_name
 from cmd_speaker.study.plots import curve_figures, differences_figure, noise_figure, sweep_figure
 from cmd_speaker.study.runner import published
 from cmd_speaker.study.spec import Configuration
@@ -202,7 +203,7 @@ def _facts(findings: Findings) -> Table:
     seconds = sum(result.record["seconds"] for result in findings.results)
     facts = {
         "Study file": f"{study.path.name}, SHA-256 {file_checksum(study.path)}",
-        "Recipe": f"{'/'.join(study.recipe.parts[-3:])}, SHA-256 {file_checksum(study.recipe)}",
+        "Recipe": f"{recipe_name(study.recipe)}, SHA-256 {file_checksum(study.recipe)}",
         "Runs": f"{len(outcome.screened)} screening, {len(outcome.final)} final, {len(outcome.failures)} failed",
         "Seeds": ", ".join(map(str, study.final.seeds)),
         "Time": f"{seconds:,.0f} s of runs, on {os.cpu_count()} processors",

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import file_checksum, locked, write_json
-from cmd_speaker.study.plan import Command, Run
+from cmd_speaker.study.plan import Command, Run, recipe_name
 from cmd_speaker.training.run import FOLDERS
 
 TAIL = 12
@@ -100,7 +100,7 @@ class Records:
     def write(self, run: Run, state: str, seconds: float, threads: int, code: int | None = None) -> None:
         """Note how far a run is, with no folder of this machine, so that it can be published."""
         line = [part.replace(f"{self.out}{os.sep}", "") for part in self.command.arguments(run)]
-        line = ["/".join(Path(line[0]).parts[-3:]), *(FOLDERS.sub("", part) for part in line[1:])]
+        line = [recipe_name(Path(line[0])), *(FOLDERS.sub("", part) for part in line[1:])]
         write_json(
             self.path(run),
             {

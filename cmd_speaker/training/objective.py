@@ -206,6 +206,11 @@ def distillation(
             )
     merged = {name: {**terms.get(name, {}), **changes.get(name, {})} for name in {**terms, **changes}}
     built = {name: Term.of(name, **each) for name, each in merged.items()}
+    known = [name for name in inspect.signature(QualityWeights).parameters if name != "teacher"]
+    if not isinstance(quality, Mapping):
+        raise TypeError(f"quality: expected {{{': ..., '.join(known)}: ...}}, found {quality!r}")
+    if unknown := [name for name in quality if name not in known]:
+        raise TypeError(f"quality: no argument '{unknown[0]}'{suggest(str(unknown[0]), known)}")
     return Distillation(built, QualityWeights(teacher=teacher_quality, **quality), weight)
 
 

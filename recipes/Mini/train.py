@@ -3,6 +3,7 @@
 python train.py hparams/mini.yaml [--key value ...]
 """
 
+import re
 import sys
 import time
 from dataclasses import replace
@@ -25,6 +26,8 @@ from data_prep.mini.sheet import draw_sheet
 
 CORPUS_KEYS = ("corpus_seed", "training_speakers", "validation_speakers", "test_speakers")
 OWN_KEYS = {"data_folder", "students", "train", "test", "utterances_per_speaker", *CORPUS_KEYS}
+RESERVED = ("cache", "corpus", "teachers")
+"""Folders of a run that are no student's."""
 
 
 def main(argv: list[str]) -> None:
@@ -63,6 +66,12 @@ def chosen_students(students: Any, names: str) -> dict[str, dict[str, Any]]:
     """The students named in `names` (separated by blanks, or "all"), in that order."""
     if not isinstance(students, dict) or not all(isinstance(values, dict) for values in students.values()):
         raise UsageError("students: expected {NAME: {key: value, ...}, ...}")
+    for name in students:
+        # It becomes a folder of the run.
+        if not re.fullmatch(r"\w+", str(name)) or name in RESERVED:
+            raise UsageError(
+                f"students: expected names of letters, digits and _, none of {RESERVED}, found '{name}'"
+            )
     chosen = list(students) if names == "all" else names.split()
     if not chosen or set(chosen) - students.keys():
         raise UsageError(f"--train '{names}': expected 'all' or some of {', '.join(students)}")

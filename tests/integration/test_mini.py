@@ -97,6 +97,9 @@ def test_a_mistake_can_be_corrected_in_the_same_folder(tmp_path, monkeypatch, ca
     assert train(tmp_path, monkeypatch, "--training_speakers", "3") == 2
     assert train(tmp_path, monkeypatch, "--students", "abc") == 2
     assert train(tmp_path, monkeypatch, "--students", "{audio_only: {text_techer: 0}}", "--train", "all") == 2
+    for name in ("../evil", "corpus"):
+        assert train(tmp_path, monkeypatch, "--students", f"{{{name}: {{}}}}", "--train", name) == 2
+        assert f"none of cache, corpus, teachers, found '{name}'" in capsys.readouterr().err
     assert not (tmp_path / "corpus").exists()
     one = ("--train", "audio_only", "--cache_folder", "")
     assert train(tmp_path, monkeypatch, *one, "--batch_size", "5000") == 3

@@ -75,3 +75,13 @@ def test_a_mistake_in_a_mapping_is_named(terms):
 def test_terms_that_are_no_mapping_of_mappings(terms, wrong):
     with pytest.raises(DataError, match=r"terms: expected \{LOSS"):
         terms(HPARAMS, "--terms", wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("nonsense", "expected {enabled: ...,"), ("{slop: 1}", "no argument 'slop'; did you mean 'slope'?")],
+)
+def test_a_mistake_in_the_quality_is_named(terms, wrong, said):
+    with pytest.raises(DataError) as caught:
+        terms(HPARAMS, "--quality", wrong)
+    assert said in str(caught.value)
