@@ -69,9 +69,8 @@ def chosen_students(students: Any, names: str) -> dict[str, dict[str, Any]]:
     for name in students:
         # It becomes a folder of the run.
         if not re.fullmatch(r"\w+", str(name)) or name in RESERVED:
-            raise UsageError(
-                f"students: expected names of letters, digits and _, none of {RESERVED}, found '{name}'"
-            )
+            expected = f"a name of letters, digits and _, none of {', '.join(RESERVED)}"
+            raise UsageError(f"students: expected {expected}, found '{name}'")
     chosen = list(students) if names == "all" else names.split()
     if not chosen or set(chosen) - students.keys():
         raise UsageError(f"--train '{names}': expected 'all' or some of {', '.join(students)}")
