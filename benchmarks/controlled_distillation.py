@@ -44,6 +44,7 @@ from cmd_speaker.model import SpeakerModel, read_utterance
 from cmd_speaker.progress import track
 from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr
+from cmd_speaker.results import evaluate_student
 from cmd_speaker.study.reader import load_study
 from cmd_speaker.study.study import conduct, failures_error
 from cmd_speaker.training.fit import train_student
@@ -153,6 +154,9 @@ def embedded_recordings(corpus: Path, out: Path) -> tuple[Recordings, Manifest]:
     _others(prepared.train, for_student, path)
     manifest = load_manifest(path, corpus)
     model = oracle(corpus, out / "oracle", manifest)
+    if not (out / "oracle" / "results.json").is_file():
+        test = load_manifest(prepared.test, corpus)
+        print("Oracle:", evaluate_student(model, test, prepared.test_trials, out / "oracle"), sep="\n")
     made_from = json_checksum([model.checksum, file_checksum(path), NOISE_DB, SEED])
     stored = out / f"recordings_{made_from[:12]}.safetensors"
     if not stored.is_file():
