@@ -46,7 +46,8 @@ from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr
 from cmd_speaker.results import evaluate_student
 from cmd_speaker.study.reader import load_study
-from cmd_speaker.study.study import conduct, failures_error
+from cmd_speaker.study.runner import failures_error
+from cmd_speaker.study.study import conduct
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.subset import training_subset

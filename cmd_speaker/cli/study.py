@@ -21,7 +21,8 @@ def study(
     import sys
 
     from cmd_speaker.study.reader import load_study
-    from cmd_speaker.study.study import conduct, failures_error
+    from cmd_speaker.study.runner import failures_error
+    from cmd_speaker.study.study import conduct
     from cmd_speaker.study.verdict import verdicts
 
     conducted = conduct(load_study(file, context.args), out or Path("results") / "studies" / file.stem, jobs)

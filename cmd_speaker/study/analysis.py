@@ -145,6 +145,11 @@ def _condition(found: Mapping[str, Sequence[Result]], condition: str, study: Stu
     return Compared(condition, lines, incomplete, [Pair(*pair, beside(*pair)) for pair in asked])
 
 
+def by_validation_eer(lines: Sequence[Line]) -> list[Line]:
+    """The lowest first; of equals the first by name; what was not validated comes last."""
+    return sorted(lines, key=lambda line: (line.validation_eer is None, line.validation_eer, line.name))
+
+
 def sign(interval: Interval) -> int:
     """-1: all of the interval lies below 0, 1: above, 0: it contains 0."""
     return -1 if interval.high < 0 else 1 if interval.low > 0 else 0

@@ -11,14 +11,19 @@ import numpy as np
 
 from cmd_speaker.embeddings import save_embeddings
 from cmd_speaker.errors import DataErrors
+from cmd_speaker.evaluation.comparison import Row, compare
 from cmd_speaker.lists.scores import Scores, load_scores
+from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.manifest import Utterance, load_manifest
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.progress import track
 from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.results import embed_utterances
 from cmd_speaker.scoring.job import ScoringJob
 from cmd_speaker.scoring.record import load_record
+from cmd_speaker.study.analysis import REPLICATES, Compared, Line, by_validation_eer
 from cmd_speaker.study.collection import Result
+from cmd_speaker.study.spec import Study
 
 SEED = 0
 """Of the noise: not that of a run, so that every system hears the same."""
@@ -33,6 +38,38 @@ class AddedNoise:
     def __call__(self, utterance: Utterance, samples: np.ndarray) -> np.ndarray:
         digest = hashlib.sha256(f"{SEED} {utterance.id}".encode()).digest()
         return add_noise(samples, self.snr_db, np.random.default_rng(int.from_bytes(digest[:8])))
+
+
+def measure_noise(
+    study: Study, compared: Sequence[Compared], folder: Path
+) -> dict[str, dict[str, list[Row]]]:
+    """Condition -> level of noise -> baseline and the best configuration, compared at each level.
+
+    The best has the lowest validation EER of the final runs. Raises as `noisy_scores`.
+    """
+    found = {}
+    for part in compared:
+        lines = [*part.lines[:1], *by_validation_eer(part.lines[1:])[:1]]
+        if lines:
+            found[part.condition] = _at_levels(study, lines, folder)
+    return found
+
+
+def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, list[Row]]:
+    device = str(study.values.get("device") or "cpu")
+    speakers = load_utt2spk(lines[0].results[0].listed("test.csv"))
+    noisy = {
+        line.name: [
+            noisy_scores(result, study.noise, folder / result.run.name, device)
+            for result in track(line.results, f"Noise: {line.name}")
+        ]
+        for line in lines
+    }
+    levels = {"clean": compare({line.name: [run.scores for run in line.results] for line in lines}, speakers)}
+    for snr in study.noise:
+        scores = {name: [run[snr] for run in runs] for name, runs in noisy.items()}
+        levels[f"{snr:g} dB"] = compare(scores, speakers, replicates=REPLICATES)
+    return levels
 
 
 def noisy_scores(result: Result, snrs: Sequence[float], folder: Path, device: str) -> dict[float, Scores]:

@@ -13,7 +13,7 @@ from cmd_speaker.report.figures import Figure, legend, sample, style_of
 from cmd_speaker.report.markup import Markup, element
 from cmd_speaker.report.svg import HEIGHT, Axis, Plot, linear_axis, swatch
 from cmd_speaker.report.tables import NOTHING, Table
-from cmd_speaker.study.analysis import Compared, Line, sign
+from cmd_speaker.study.analysis import Compared, Line, by_validation_eer, sign
 from cmd_speaker.study.collection import Result
 from cmd_speaker.study.spec import Configuration, control_name
 from cmd_speaker.study.verdict import points
@@ -26,6 +26,8 @@ WORDS = {-1: "better than the baseline", 0: "cannot be told", 1: "worse than the
 SHOWN = 38
 """Characters of a name in that picture."""
 MARGIN = "margin"
+CURVES = 6
+"""Lines that can be told apart beside the baseline's."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,11 @@ def _but_margin(configuration: Configuration) -> dict[str, Any]:
 
 
 def curve_figures(compared: Compared, prefix: str) -> list[Figure]:
-    """What training logged, epoch by epoch, mean over the seeds: validation EER and every loss."""
-    lines = compared.lines
+    """What training logged, epoch by epoch, mean over the seeds: validation EER and every loss.
+
+    Drawn are the baseline and the `CURVES` configurations of the lowest validation EER.
+    """
+    lines = [*compared.lines[:1], *by_validation_eer(compared.lines[1:])[:CURVES]]
     names = list(dict.fromkeys(name for line in lines for name in line.losses))
     wanted = [("valid eer", "validation EER %", 100.0)]
     wanted += [(f"train {name}", f"training loss: {name}", 1.0) for name in names]

@@ -96,7 +96,15 @@ def content(findings: Findings) -> list[Section]:
         each for number, part in enumerate(complete) for each in curve_figures(part, f"curves-{number}")
     ]
     if curves:
-        sections.append(Section("curves", "Training curves", ["Mean over the seeds."], (), curves))
+        sections.append(
+            Section(
+                "curves",
+                "Training curves",
+                ["Mean over the seeds; the baseline and those of the lowest validation EER."],
+                (),
+                curves,
+            )
+        )
     sections.append(
         Section("facts", "How this was measured", (), [_facts(findings), runs_table(findings.results)])
     )
@@ -213,7 +221,13 @@ def _facts(findings: Findings) -> Table:
         last = findings.results[-1]
         facts["Commit"] = str(last.provenance()["commit"])
         facts["Made with"] = ", ".join(f"{k} {v}" for k, v in last.provenance()["versions"].items())
-        facts |= {f"SHA-256 of {name}": sha for name, sha in last.checksums().items() if name.endswith(LISTS)}
+        found: dict[str, dict[str, None]] = {}
+        for result in findings.results:
+            for name, checksum in result.checksums().items():
+                if name.endswith(LISTS):
+                    found.setdefault(name, {})[checksum] = None
+        # Several conditions have several versions of a list.
+        facts |= {f"SHA-256 of {name}": ", ".join(versions) for name, versions in found.items()}
     return Table("Facts", ("what", "value"), list(facts.items()))
 
 

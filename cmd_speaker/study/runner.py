@@ -242,3 +242,12 @@ def _duration(seconds: float) -> str:
         if minutes
         else "a minute"
     )
+
+
+def failures_error(failures: Sequence[Failure], total: int) -> DataErrors:
+    """The failed runs with the ends of their logs."""
+    errors = [
+        DataError(f"{failure.run.label}: exit code {failure.code}\n{failure.tail()}", file=failure.log)
+        for failure in failures
+    ]
+    return DataErrors(f"{len(failures)} of {total} runs failed; the others are done", errors)

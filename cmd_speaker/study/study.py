@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import get_args
 
 from cmd_speaker.errors import CmdSpeakerError, DataError, DataErrors
-from cmd_speaker.evaluation.comparison import Row, compare
 from cmd_speaker.files import locked
-from cmd_speaker.lists.speakers import load_utt2spk
 from cmd_speaker.progress import track
-from cmd_speaker.study.analysis import REPLICATES, Compared, Line, analyse
+from cmd_speaker.study.analysis import analyse
 from cmd_speaker.study.collection import finished
-from cmd_speaker.study.noise import noisy_scores
+from cmd_speaker.study.noise import measure_noise
 from cmd_speaker.study.outcome import Outcome, choose
 from cmd_speaker.study.plan import Command, Run, Stage, final_runs, screening_runs
 from cmd_speaker.study.report import RESULTS, Findings, write_results
-from cmd_speaker.study.runner import Failure, Records, Runner
+from cmd_speaker.study.runner import Records, Runner
 from cmd_speaker.study.spec import Study
 from cmd_speaker.training.recipe import check_recipe
 
@@ -48,7 +46,7 @@ def conduct(study: Study, out: Path, jobs: int) -> Conducted:
             written = write_results(findings, out)
             if study.noise:
                 # Whatever the noise meets, the results are there.
-                findings = replace(findings, noise=_measure_noise(study, compared, out / "noise"))
+                findings = replace(findings, noise=measure_noise(study, compared, out / "noise"))
                 written = write_results(findings, out)
             return Conducted(findings, written)
     except BlockingIOError as error:
@@ -107,49 +105,3 @@ def _refuse_impossible(study: Study, records: Records, runs: Sequence[Run]) -> N
             f"{study.path}: {sum(map(len, found.values()))} of {len(left)} cannot be run",
             errors,
         )
-
-
-def _measure_noise(
-    study: Study, compared: Sequence[Compared], folder: Path
-) -> dict[str, dict[str, list[Row]]]:
-    """Condition -> level of noise -> baseline and the best configuration, compared at each level."""
-    found = {}
-    for part in compared:
-        lines = [
-            *part.lines[:1],
-            *_best(part.lines[1:]),
-        ]
-        if lines:
-            found[part.condition] = _at_levels(study, lines, folder)
-    return found
-
-
-def _best(lines: Sequence[Line]) -> list[Line]:
-    """The one of the lowest validation EER, if there is any; what was not validated comes last."""
-    return sorted(lines, key=lambda line: (line.validation_eer is None, line.validation_eer, line.name))[:1]
-
-
-def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, list[Row]]:
-    device = str(study.values.get("device") or "cpu")
-    speakers = load_utt2spk(lines[0].results[0].listed("test.csv"))
-    noisy = {
-        line.name: [
-            noisy_scores(result, study.noise, folder / result.run.name, device)
-            for result in track(line.results, f"Noise: {line.name}")
-        ]
-        for line in lines
-    }
-    levels = {"clean": compare({line.name: [run.scores for run in line.results] for line in lines}, speakers)}
-    for snr in study.noise:
-        scores = {name: [run[snr] for run in runs] for name, runs in noisy.items()}
-        levels[f"{snr:g} dB"] = compare(scores, speakers, replicates=REPLICATES)
-    return levels
-
-
-def failures_error(failures: Sequence[Failure], total: int) -> DataErrors:
-    """The failed runs with the ends of their logs."""
-    errors = [
-        DataError(f"{failure.run.label}: exit code {failure.code}\n{failure.tail()}", file=failure.log)
-        for failure in failures
-    ]
-    return DataErrors(f"{len(failures)} of {total} runs failed; the others are done", errors)

@@ -8,7 +8,8 @@ from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import locked
 from cmd_speaker.study import analysis
 from cmd_speaker.study.reader import load_study
-from cmd_speaker.study.study import conduct, failures_error
+from cmd_speaker.study.runner import failures_error
+from cmd_speaker.study.study import conduct
 from tests.studies import SIMPLE, calls
 
 NAMES = ("none", "feature_margin=0", "feature_margin=0.8")
