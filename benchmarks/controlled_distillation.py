@@ -2,13 +2,13 @@
 
     python benchmarks/controlled_distillation.py --data_folder CORPUS --librispeech MINI --out DIR [--jobs 2]
 
-The student hears `UTTERANCES` utterances of each training speaker of speechocean762. Its teacher is an oracle: an
-encoder that was trained on other recordings of these speakers (narrow) and on 261 readers of LibriSpeech too (wide),
-and embeds the former; each is one teacher input, with the speaker's real gender and age added. That is what speech
-shares with the teacher. The rest is private: a random direction of each speaker, which no speech can tell. `shared`
-is the share of the first in the squared length. A share of the inputs is corrupted: the recording under 0 dB of
-noise before the oracle hears it. Their quality is measured on the input as it is; `intact`, which says what was
-done, serves the upper bound only.
+The student hears `UTTERANCES` utterances of each training speaker of speechocean762. Its teacher is an
+oracle: an encoder that was trained on other recordings of these speakers (narrow) and on 261 readers of
+LibriSpeech too (wide), and embeds the former; each is one teacher input, with the speaker's real gender and
+age added. That is what speech shares with the teacher. The rest is private: a random direction of each
+speaker, which no speech can tell. `shared` is the share of the first in the squared length. A share of the
+inputs is corrupted: the recording under 0 dB of noise before the oracle hears it. Their quality is measured
+on the input as it is; `intact`, which says what was done, serves the upper bound only.
 
 Two studies (`cmd-speaker study`), in DIR/questions and DIR/forms. The paper's questions, and more:
 
