@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmd_speaker.evaluation.bootstrap import Difference
+from cmd_speaker.evaluation.bootstrap import Difference, paired_difference
 from cmd_speaker.evaluation.comparison import Row, compare
 from cmd_speaker.evaluation.intervals import Interval
 from cmd_speaker.lists.speakers import load_utt2spk
@@ -14,7 +14,8 @@ from cmd_speaker.progress import track
 from cmd_speaker.study.collection import Result, grouped, mean_validation
 from cmd_speaker.study.spec import Configuration, Study, control_name
 
-REPLICATES = 1000
+SEED, REPLICATES = 0, 1000
+"""Of the bootstrap."""
 NOT_A_LOSS = ("_active", "_weight", "_margin", ".weight")
 """Ends of the names of logged figures that are no loss."""
 ACTIVE = "_active"
@@ -127,12 +128,10 @@ def _condition(found: Mapping[str, Sequence[Result]], condition: str, study: Stu
         return Compared(condition, [], list(found))
     speakers = load_utt2spk(complete[study.baseline][0].listed("test.csv"))
     scores = {name: [result.scores for result in results] for name, results in complete.items()}
-    rows = {row.name: row for row in compare(scores, speakers, replicates=REPLICATES)}
+    rows = {row.name: row for row in compare(scores, speakers, seed=SEED, replicates=REPLICATES)}
 
     def beside(first: str, second: str) -> Difference:
-        pair = compare({name: scores[name] for name in (first, second)}, speakers, replicates=REPLICATES)
-        assert pair[1].difference is not None
-        return pair[1].difference.eer
+        return paired_difference(scores[first], scores[second], speakers, SEED, REPLICATES).eer
 
     lines = []
     for name, results in complete.items():

@@ -73,13 +73,14 @@ class Result:
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 of the manifests and lists that it used, as its own record has them."""
-        return dict(self._own_record().get("checksums", {}))
+        return dict(self._own_record.get("checksums", {}))
 
     def provenance(self) -> dict[str, Any]:
         """Commit and versions."""
-        record = self._own_record()
+        record = self._own_record
         return {name: record.get(name) for name in ("commit", "versions", "machine")}
 
+    @cached_property
     def _own_record(self) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self._only(LOG).parent / "run.json").read_text(encoding="utf-8"))
         return record

@@ -65,7 +65,7 @@ def _at_levels(study: Study, lines: Sequence[Line], folder: Path) -> dict[str, l
         ]
         for line in lines
     }
-    levels = {"clean": compare({line.name: [run.scores for run in line.results] for line in lines}, speakers)}
+    levels = {"clean": [line.row for line in lines]}
     for snr in study.noise:
         scores = {name: [run[snr] for run in runs] for name, runs in noisy.items()}
         levels[f"{snr:g} dB"] = compare(scores, speakers, replicates=REPLICATES)

@@ -59,6 +59,7 @@ class _Reader:
             raise UsageError(f"--{reserved[0]}: set by the study itself")
 
     def study(self) -> Study:
+        """The whole study, checked key by key."""
         configurations = self._configurations()
         conditions = self._conditions(configurations)
         families = {configuration.family for configuration in configurations.values()}

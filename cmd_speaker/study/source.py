@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.training.options import plain_value, suggest
+from cmd_speaker.training.options import compose_mapping, plain_value, suggest
 
 PLAIN = "tag:yaml.org,2002:"
 Where = tuple[str | int, ...]
@@ -25,18 +25,7 @@ class Source:
         self.path, self.rows = path, dict[Where, int]()
         if not path.is_file():
             raise DataError(f"no such {what}", file=path, fix="Give the path of its YAML")
-        try:
-            root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except UnicodeDecodeError as error:
-            raise DataError("not readable as text", file=path, expected="UTF-8", found=str(error)) from error
-        except yaml.MarkedYAMLError as error:
-            row = error.problem_mark.line + 1 if error.problem_mark else None
-            raise DataError("not readable as YAML", file=path, row=row, found=error.problem) from error
-        if not isinstance(root, yaml.MappingNode):
-            raise DataError(
-                f"not a {what}", file=path, expected="keys and values", found="another kind of YAML"
-            )
-        self.value: dict[str, Any] = self._plain(root, ())
+        self.value: dict[str, Any] = self._plain(compose_mapping(path, what), ())
 
     def wrong(self, where: Where, problem: str, expected: object, found: object, fix: str = "") -> DataError:
         """The error for the value to which `where` leads, or for the nearest that holds it."""

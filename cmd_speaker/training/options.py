@@ -56,15 +56,7 @@ def top_level(path: Path, text: str | None = None) -> dict[str, tuple[int, yaml.
 
     Raises `DataError` for what is no mapping or has a key twice.
     """
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8") if text is None else text)
-    except UnicodeDecodeError as error:
-        raise DataError("not readable as text", file=path, expected="UTF-8", found=str(error)) from error
-    except yaml.MarkedYAMLError as error:
-        row = error.problem_mark.line + 1 if error.problem_mark else None
-        raise DataError("not readable as YAML", file=path, row=row, found=error.problem) from error
-    if not isinstance(root, yaml.MappingNode):
-        raise DataError("not a recipe", file=path, expected="keys and values", found="another kind of YAML")
+    root = compose_mapping(path, "recipe", text)
     nodes: dict[str, tuple[int, yaml.Node]] = {}
     for key, value in root.value:
         row = key.start_mark.line + 1
@@ -75,6 +67,20 @@ def top_level(path: Path, text: str | None = None) -> dict[str, tuple[int, yaml.
             )  # fmt: skip
         nodes[str(key.value)] = (row, value)
     return nodes
+
+
+def compose_mapping(path: Path, what: str, text: str | None = None) -> yaml.MappingNode:
+    """The nodes of a YAML file, or of `text` in its place; raises `DataError` for what is no mapping."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8") if text is None else text)
+    except UnicodeDecodeError as error:
+        raise DataError("not readable as text", file=path, expected="UTF-8", found=str(error)) from error
+    except yaml.MarkedYAMLError as error:
+        row = error.problem_mark.line + 1 if error.problem_mark else None
+        raise DataError("not readable as YAML", file=path, row=row, found=error.problem) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise DataError(f"not a {what}", file=path, expected="keys and values", found="another kind of YAML")
+    return root
 
 
 def scalar(text: str) -> Any:
