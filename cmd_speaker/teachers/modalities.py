@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cmd_speaker.manifest import Manifest
-from cmd_speaker.quality import text
+from cmd_speaker.quality import image, text
 from cmd_speaker.teachers.bank import Measure, TeacherInput, text_inputs
 from cmd_speaker.teachers.pictures import face_inputs, measure_pictures
 
@@ -18,13 +18,15 @@ class Modality:
     """One kind of teacher; functions are given the teacher first.
 
     `inputs` lists what it sees of a manifest, `fit` learns from that, `noun` is what one input is called, and
-    `left_out` says which inputs it has and does not use. `measure` finds the qualities of inputs' contents.
+    `left_out` says which inputs it has and does not use. `measure` finds the qualities `measures` of inputs'
+    contents.
     """
 
     inputs: Callable[[Any, Manifest, str | Path | None], list[TeacherInput]]
     fit: Callable[[Any, Sequence[TeacherInput], Manifest], None]
     noun: str
     left_out: Callable[[Any, Manifest], str] = lambda teacher, manifest: ""
+    measures: Collection[str] = ()
     measure: Measure = lambda contents: {}
 
 
@@ -50,12 +52,14 @@ MODALITIES = {
         lambda teacher, manifest, data_root: text_inputs(manifest),
         _fit_to_texts,
         "text",
+        measures=text.MEASURES,
         measure=_measure_texts,
     ),
     "face": Modality(
         lambda teacher, manifest, data_root: face_inputs(manifest, data_root),
         _fit_to_faces,
         "picture",
+        measures=image.MEASURES,
         measure=measure_pictures,
     ),
     "vectors": Modality(

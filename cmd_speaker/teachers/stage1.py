@@ -16,6 +16,7 @@ from cmd_speaker.evaluation.metrics import eer
 from cmd_speaker.files import file_checksum, locked, write_json
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
+from cmd_speaker.quality.sources import NORM
 from cmd_speaker.scoring.scorer import cosine_scores
 from cmd_speaker.teachers.bank import Bank, TeacherInput, build_bank, embed_inputs, load_bank
 from cmd_speaker.teachers.head import HeadKind, TeacherHead, TeacherTargets, fit_head
@@ -52,6 +53,38 @@ class PreparedTeacher:
         return replace(self, targets=targets, joint=self.joint and self.joint.permuted(chosen, targets))
 
 
+@dataclass(frozen=True)
+class FoundInputs:
+    """What a teacher sees of a training manifest.
+
+    `qualities` are the names of what is known of each input once it is embedded; `missing` are the speakers
+    without any input.
+    """
+
+    inputs: list[TeacherInput]
+    match: Match
+    missing: list[str]
+    qualities: set[str]
+
+
+def find_inputs(name: str, teacher: Any, train: Manifest, data_root: str | Path | None = None) -> FoundInputs:
+    """The inputs of a teacher and who takes them; arguments as in `prepare_teacher`.
+
+    Raises `DataError` where there are none, or not those of the training speakers.
+    """
+    modality = MODALITIES[teacher.modality]
+    inputs = modality.inputs(teacher, train, data_root)
+    if not inputs:
+        raise DataError(
+            f"the teacher '{name}' has no input for any of the training speakers", file=train.path,
+            expected=f"a {modality.noun} of {some(train.speakers)}", found=modality.left_out(teacher, train),
+            fix="Name the speakers alike in the manifest and in the teacher's inputs",
+        )  # fmt: skip
+    match = match_rows([(each.level, each.key) for each in inputs], train)
+    missing = check_speakers(match, [each.identity for each in inputs], train)
+    return FoundInputs(inputs, match, missing, {NORM, *modality.measures, *inputs[0].quality})
+
+
 def prepare_teacher(
     name: str,
     teacher: Any,
@@ -59,6 +92,7 @@ def prepare_teacher(
     train: Manifest,
     student_size: int,
     *,
+    found: FoundInputs | None = None,
     data_root: str | Path | None = None,
     valid: tuple[Manifest, Trials] | None = None,
     seed: int = 0,
@@ -73,18 +107,10 @@ def prepare_teacher(
     `train` gives the teacher's inputs: for a text teacher the column `text` and, where there is one,
     `transcript` for pre-training; for a face teacher the column `face`, whose paths may begin with
     `$data_root`; for vectors its speakers, sessions and utterances. `valid` (held-out training speakers) is only
-    scored, never fitted. `head` is a `TeacherHead`'s kind.
+    scored, never fitted. `head` is a `TeacherHead`'s kind. `found` is what `find_inputs` found before.
     """
-    modality, folder = MODALITIES[teacher.modality], Path(folder)
-    inputs = modality.inputs(teacher, train, data_root)
-    if not inputs:
-        raise DataError(
-            f"the teacher '{name}' has no input for any of the training speakers", file=train.path,
-            expected=f"a {modality.noun} of {some(train.speakers)}", found=modality.left_out(teacher, train),
-            fix="Name the speakers alike in the manifest and in the teacher's inputs",
-        )  # fmt: skip
-    match = match_rows([(each.level, each.key) for each in inputs], train)
-    missing = check_speakers(match, [each.identity for each in inputs], train)
+    found = found or find_inputs(name, teacher, train, data_root)
+    inputs, match, folder = found.inputs, found.match, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = _made_from(train, valid, student_size, seed) | {"head": head}
     with locked(folder):
@@ -105,8 +131,8 @@ def prepare_teacher(
     report |= {
         "matched": match.coverage(),
         "rows_taken": len({int(row) for group in match.rows for row in group}),
-        "speakers_without": f"{len(missing)} ({some(missing)})" if missing else "",
-        "left_out": modality.left_out(teacher, train),
+        "speakers_without": f"{len(found.missing)} ({some(found.missing)})" if found.missing else "",
+        "left_out": MODALITIES[teacher.modality].left_out(teacher, train),
     }
     return PreparedTeacher(name, targets, match, report, sample_inputs, learner)
 

@@ -154,6 +154,15 @@ class TrainingCrops(Dataset):
         return crop, self.labels[index], rows, self.qualities[index]
 
 
+def check_batch(train: Manifest, batch_size: int) -> None:
+    """Raise `DataError` where there are fewer training utterances than one batch."""
+    if len(train) < batch_size:
+        raise DataError(
+            "fewer training utterances than one batch", file=train.path,
+            expected=f"at least {batch_size}", found=len(train), fix="Choose a smaller batch_size",
+        )  # fmt: skip
+
+
 def collate(items: list[Item]) -> Batch:
     """Items of `TrainingCrops` -> `Batch`."""
     crops, labels, rows, qualities = zip(*items, strict=True)

@@ -21,7 +21,7 @@ from cmd_speaker.manifest import Manifest
 from cmd_speaker.model import read_utterance
 from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
-from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
+from cmd_speaker.training.data import DecodedAudio, TrainingCrops, check_batch, collate
 from cmd_speaker.training.memory import keep_freed_memory
 from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
@@ -97,6 +97,7 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
+    check_batch(train, hparams["batch_size"])
     cache = hparams.get("cache_folder")
     audio = DecodedAudio.open(cache, train) if cache else None
     names = columns(sources(hparams["distillation"][each.name] for each in teachers))
@@ -110,11 +111,6 @@ def _loader(
         names,
         read_columns(train, names),
     )
-    if len(crops) < hparams["batch_size"]:
-        raise DataError(
-            "fewer training utterances than one batch", file=train.path,
-            expected=f"at least {hparams['batch_size']}", found=len(crops), fix="Choose a smaller batch_size",
-        )  # fmt: skip
     return brain.make_dataloader(
         crops,
         sb.Stage.TRAIN,

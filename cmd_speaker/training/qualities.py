@@ -64,14 +64,14 @@ def read_columns(manifest: Manifest, names: Sequence[str]) -> np.ndarray:
     return table
 
 
-def check_bank(name: str, source: str, known: Iterable[str], place: object) -> None:
-    """Raise `DataError` unless the bank of the teacher `name`, at `place`, has the source of Q_T."""
+def check_quality(name: str, source: str, known: Iterable[str]) -> None:
+    """Raise `DataError` unless the source of Q_T is `none` or one that the inputs of the teacher `name` have."""
     known = sorted(known)
     if source not in [*known, NONE]:
         raise DataError(
             f"no source of the quality of teacher '{name}': '{source}'{suggest(source, [*known, NONE])}",
-            file=str(place), row=1, expected=f"{NONE} or a quality in the bank", found=", ".join(known),
-            fix="Correct the recipe's quality, or add the column and build the bank again",
+            expected=f"one of {', '.join([NONE, *known])}", found=source,
+            fix="Correct the recipe's quality, or add the column to the teacher's inputs",
         )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
-from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, prepare_teacher
-from cmd_speaker.training.qualities import check_bank, columns, read_columns, sources
+from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, find_inputs, prepare_teacher
+from cmd_speaker.training.data import check_batch
+from cmd_speaker.training.qualities import check_quality, columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 
 
@@ -24,14 +25,19 @@ def prepare_teachers(
     """
     hparams, prepared = recipe.hparams, []
     active = {name: each for name, each in hparams.get("distillation", {}).items() if each.terms}
-    # Before anything long runs: the student will ask for them.
+    teachers = {name: each for name, each in hparams.get("teachers", {}).items() if name in active}
+    # What the student and the later teachers will ask for must not be missing after the first was fitted.
+    check_batch(train, hparams["batch_size"])
     read_columns(train, columns(sources(active.values())))
-    for name, teacher in hparams.get("teachers", {}).items():
-        if name not in active:
-            continue
+    inputs = {name: find_inputs(name, each, train, data_root) for name, each in teachers.items()}
+    for name, each in active.items():
+        if each.quality.enabled:
+            check_quality(name, each.quality.teacher_source, inputs[name].qualities)
+    for name, teacher in teachers.items():
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
         found = prepare_teacher(
-            name, teacher, folder, train, hparams["student"].embedding_size, data_root=data_root, valid=valid,
+            name, teacher, folder, train, hparams["student"].embedding_size, found=inputs[name],
+            data_root=data_root, valid=valid,
             seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
             sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
             head=hparams.get("teacher_head", "residual"),
@@ -40,9 +46,6 @@ def prepare_teachers(
         recipe.run.add_checksums(folder / "targets.safetensors")
         if found.joint:
             recipe.run.add_checksums(folder / "head.safetensors")
-        if active[name].quality.enabled:
-            source = active[name].quality.teacher_source
-            check_bank(name, source, found.targets.quality, folder / "index.csv")
         print(describe(found))
         prepared.append(found)
     if prepared and hparams["permute_teacher"]:

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 from safetensors.numpy import load_file
 
-from tests.training import weights
+from cmd_speaker.errors import DataError
+from tests.training import text_and_face, weights
 
 
 def test_nothing_of_a_test_speaker_reaches_the_teacher(trained):
@@ -51,6 +53,15 @@ def test_each_teacher_has_its_bank_its_terms_and_its_figures(train_under_both, t
         )
     without = train_under_both(tmp_path / "without", number_of_epochs=1, feature_weight=0, face_weight=0)
     assert not (without / "teachers").exists()
+
+
+def test_what_is_missing_is_found_before_a_teacher_is_fitted(train, tmp_path):
+    with pytest.raises(DataError, match="fewer training utterances than one batch"):
+        train(tmp_path / "large", batch_size=1000)
+    # The face teacher is prepared after the text teacher, and there are no faces.
+    with pytest.raises(DataError, match="face"):
+        train(tmp_path / "faceless", hparams=text_and_face(tmp_path / "both.yaml"))
+    assert not [*tmp_path.glob("*/teachers/*")]
 
 
 def test_a_teacher_of_weight_0_changes_nothing(train, train_under_both, tmp_path):

@@ -13,7 +13,7 @@ from cmd_speaker.manifest import load_manifest, write_manifest
 from cmd_speaker.quality import speech
 from cmd_speaker.training.data import Batch
 from cmd_speaker.training.objective import QualityWeights
-from cmd_speaker.training.qualities import check_bank, columns, read_columns, sources
+from cmd_speaker.training.qualities import check_quality, columns, read_columns, sources
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ def test_every_value_that_is_no_number_is_listed(manifest):
 
 
 def test_a_bank_without_the_source():
-    check_bank("face", "none", ["norm"], "index.csv")
-    check_bank("face", "face_size", ["norm", "face_size"], "index.csv")
+    check_quality("face", "none", ["norm"])
+    check_quality("face", "face_size", ["norm", "face_size"])
     with pytest.raises(DataError, match=r"teacher 'face': 'face_sise'; did you mean 'face_size'\?") as error:
-        check_bank("face", "face_sise", ["norm", "face_size"], "index.csv")
-    assert "found face_size, norm" in str(error.value)
+        check_quality("face", "face_sise", ["norm", "face_size"])
+    assert "expected one of none, face_size, norm" in str(error.value)
 
 
 class Doubled:
