@@ -90,7 +90,8 @@ class DataErrors(CmdSpeakerError):
 def exit_code_of(function: Callable[..., int | None], *args: object) -> int:
     """Call `function`; print an error a user can cause to standard error and return its exit code.
 
-    What the system refuses (permissions, a full disk, a file where a folder should be) is one of them.
+    What the system refuses (permissions, a full disk, a file where a folder should be) is one of them; Ctrl-C
+    ends in 130, as in a shell.
     """
     try:
         return function(*args) or 0
@@ -100,3 +101,6 @@ def exit_code_of(function: Callable[..., int | None], *args: object) -> int:
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return DataError.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,12 +51,13 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = True) -> Iterator[int | None]:
+def locked(folder: Path, *, wait: bool = True, waiting: str = "") -> Iterator[int | None]:
     """Alone with `folder`, as far as other processes ask for it in this way too; they wait.
 
     Yields the lock's file descriptor: a child process that inherits it holds the lock too, until both are gone.
-    Without `wait`, `BlockingIOError` is raised where another process holds it. A folder that is not there is
-    nobody's, and on Windows, whose folders cannot be locked, nobody waits; both give None.
+    Without `wait`, `BlockingIOError` is raised where another process holds it; who waits says `waiting` first.
+    A folder that is not there is nobody's, and on Windows, whose folders cannot be locked, nobody waits; both
+    give None.
     """
     if os.name == "nt" or not folder.is_dir():
         yield None
@@ -65,7 +67,14 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[int | None]:
     # A lock on the folder itself leaves no file behind, and ends with the process that holds it.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            if waiting:
+                print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)

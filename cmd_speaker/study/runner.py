@@ -193,11 +193,8 @@ class Runner:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as resources:
             # The process inherits the lock: should this one be killed, the next waits until the orphan is done.
-            try:
-                lock = resources.enter_context(locked(folder, wait=False))
-            except BlockingIOError:
-                print(f"{run.label}: waiting for the process of an earlier call", file=sys.stderr)
-                lock = resources.enter_context(locked(folder))
+            waiting = f"{run.label}: waiting for the process of an earlier call"
+            lock = resources.enter_context(locked(folder, waiting=waiting))
             before = (self.records.read(run) or {"seconds": 0.0})["seconds"]
             self.records.write(run, "begun", before, self.threads)
             output: IO[bytes] = resources.enter_context(log.open("ab"))

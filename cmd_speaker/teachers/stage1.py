@@ -113,7 +113,7 @@ def prepare_teacher(
     inputs, match, folder = found.inputs, found.match, Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = _made_from(train, valid, student_size, seed) | {"head": head}
-    with locked(folder):
+    with locked(folder, waiting=f"The teacher '{name}': waiting for the run that makes it"):
         if rebuild or not (folder / "report.json").is_file():
             _make(teacher, folder, train, inputs, student_size, made_from, valid, data_root, command)
             match.save(folder / "matches.csv", train)

@@ -129,15 +129,15 @@ def test_a_changed_index_is_refused(stage1, before, after, message):
         stage1()
 
 
-def test_runs_that_share_a_folder_wait_for_each_other(stage1, monkeypatch):
+def test_runs_that_share_a_folder_wait_for_each_other(stage1, monkeypatch, capsys):
     """The second run begins while the first fits its teacher: it waits and takes what the first made."""
     fit, made, fitted, begun = SmallTextTeacher.fit, [], [], threading.Event()
 
     @contextmanager
-    def asked(folder):
+    def asked(folder, waiting):
         if fitted:
             begun.set()
-        with locked(folder):
+        with locked(folder, waiting=waiting):
             yield
 
     second = threading.Thread(target=lambda: made.append(stage1()))
@@ -155,3 +155,4 @@ def test_runs_that_share_a_folder_wait_for_each_other(stage1, monkeypatch):
     second.join()
     assert len(fitted) == 1
     assert made[0].targets.embedding.equal(made[1].targets.embedding)
+    assert capsys.readouterr().err == "The teacher 'text': waiting for the run that makes it\n"
