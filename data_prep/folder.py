@@ -1,0 +1,163 @@
+"""Anybody's own recordings: manifests, trial lists, and whose faces and descriptions there are.
+
+Reads ROOT/audio (or ROOT/wav, or ROOT itself) with `speaker/session/utterance.wav` or `speaker/utterance.wav`,
+and beside it, where they are there, ROOT/faces with `speaker[/session[/utterance]]/*.jpg` and ROOT/text with
+`speaker.txt`. The same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmd_speaker.audio import AudioInfo
+from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
+from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
+from cmd_speaker.errors import DataError, DataErrors, exit_code_of
+from cmd_speaker.files import write_atomically
+from cmd_speaker.manifest import under_root, write_manifest
+from cmd_speaker.probing import probe_files
+from cmd_speaker.teachers.matching import LEVELS
+from data_prep.held_out import Spoken, hold_out, write_trials
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The files that `prepare` wrote (None: nobody is held out for them) and what they hold.
+
+    `mistakes` did not stop the rest: recordings that were left out, faces and descriptions that are nobody's.
+    """
+
+    train: Path
+    valid: Path | None
+    test: Path | None
+    valid_trials: Path | None
+    test_trials: Path | None
+    counts: Mapping[str, int]
+    mistakes: Sequence[DataError]
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Faces and descriptions, and the folder that `$data_root` stands for."""
+
+    root: Path
+    tree: Tree
+    pictures: set[Place]
+    texts: Mapping[str, str]
+
+
+def prepare(
+    data_folder: str | Path,
+    output_folder: str | Path,
+    validation_speakers: int = 20,
+    test_speakers: int = 20,
+    *,
+    audio: str | Path | None = None,
+    faces: str | Path | None = None,
+    text: str | Path | None = None,
+) -> Prepared:
+    """Write train.csv, and for speakers who are held out valid.csv, test.csv and a trial list of each.
+
+    Who is held out depends on the names only (`data_prep.held_out`), the test before the validation. Faces and
+    descriptions of test speakers are in no manifest: nothing about them can reach a teacher. `audio`, `faces`
+    and `text` are folders that lie elsewhere than in `data_folder`.
+
+    Raises `UsageError` (numbers of speakers), `DataError` or `DataErrors` (another layout, no recording that can
+    be used, too few speakers); nothing is written then.
+    """
+    root, output = Path(data_folder), Path(output_folder)
+    tree = read_tree(root, *(Path(place) if place else None for place in (audio, faces, text)))
+    (pictures, wrong_faces), (texts, wrong_texts) = find_pictures(tree), read_texts(tree)
+    good, unfit = _probe(tree)
+    spoken = [Spoken(r.id, r.speaker, r.session) for r, _ in good]
+    part_of = hold_out(spoken, {"test": test_speakers, "valid": validation_speakers}, tree.audio)
+
+    beside = _Beside(root, tree, pictures, texts)
+    counts = {"recordings_left_out": len(unfit), "other_files": sum(tree.others.values())}
+    counts["speakers_with_one_utterance"] = list(Counter(s.speaker for s in spoken).values()).count(1)
+    made: dict[str, Path] = {}
+    for part in ("train", "valid", "test"):
+        chosen = [(r, info) for r, info in good if part_of.get(r.speaker, "train") == part]
+        manifest, trials = output / f"{part}.csv", output / f"{part}_trials.txt"
+        if not chosen:
+            # Those of an earlier run hold speakers who are in another part now.
+            manifest.unlink(missing_ok=True)
+            trials.unlink(missing_ok=True)
+            continue
+        counts |= _write_part(manifest, chosen, None if part == "test" else beside, root)
+        made[part] = manifest
+        if part != "train":
+            counts |= write_trials(trials, [s for s in spoken if part_of.get(s.speaker) == part])
+            made[f"{part}_trials"] = trials
+    names = ("valid", "test", "valid_trials", "test_trials")
+    mistakes = [*unfit, *wrong_faces, *wrong_texts]
+    return Prepared(made["train"], *(made.get(name) for name in names), counts, mistakes)
+
+
+def _probe(tree: Tree) -> tuple[list[tuple[Recording, AudioInfo]], list[DataError]]:
+    """The recordings that can be used, and what is wrong with the others."""
+    results = probe_files([recording.path for recording in tree.recordings])
+    errors = [result for result in results if isinstance(result, DataError)]
+    if len(errors) == len(results):
+        raise DataErrors(f"{tree.audio}: none of the {len(results)} recordings can be used", errors)
+    pairs = zip(tree.recordings, results, strict=True)
+    return [(r, info) for r, info in pairs if not isinstance(info, DataError)], errors
+
+
+def _write_part(
+    path: Path, recordings: Sequence[tuple[Recording, AudioInfo]], beside: _Beside | None, root: Path
+) -> dict[str, int]:
+    """Write the manifest of one part, without faces and descriptions where `beside` is None; its counts."""
+    columns = ["session"]
+    rows: list[list[object]] = []
+    levels: Counter[str] = Counter()
+    if beside is not None:
+        columns += ["text"] * (beside.tree.text is not None) + ["face"] * (beside.tree.faces is not None)
+    for r, info in recordings:
+        row = [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session]
+        if beside is not None and beside.tree.text is not None:
+            row.append(beside.texts.get(r.speaker, ""))
+        if beside is not None and beside.tree.faces is not None:
+            face = face_of(r.place, beside.pictures)
+            levels[level_of(face, r.place)] += 1
+            row.append(under_root(beside.tree.faces.joinpath(*face), root) if face else "")
+        rows.append(row)
+    with write_atomically(path) as temporary:
+        write_manifest(temporary, columns, rows)
+    counts = {
+        "utterances": len(rows),
+        "speakers": len({r.speaker for r, _ in recordings}),
+        "seconds": round(sum(info.seconds for _, info in recordings)),
+    }
+    if beside is not None and beside.tree.text is not None:
+        counts["speakers_described"] = len({r.speaker for r, _ in recordings} & beside.texts.keys())
+    if beside is not None and beside.tree.faces is not None:
+        counts |= {f"faces_by_{level}": levels[level] for level in LEVELS} | {"faces_none": levels["none"]}
+    return {f"{path.stem}_{name}": value for name, value in counts.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; what is wrong is said when the rest is written, and the exit code is 3 then."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.folder", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("data_folder", help="ROOT: what $data_root stands for")
+    parser.add_argument("output_folder", help="where the manifests and trial lists are written")
+    for part in ("validation", "test"):
+        name = f"--{part}-speakers"
+        parser.add_argument(name, type=int, default=20, help="how many are held out: 0, or 2 and more")
+    for name in ("audio", "faces", "text"):
+        parser.add_argument(f"--{name}", help=f"the folder that holds it, instead of ROOT/{name}")
+    prepared = prepare(**vars(parser.parse_args(arguments)))
+    for name, count in prepared.counts.items():
+        print(f"{name:36} {count:9,}")
+    if prepared.mistakes:
+        raise DataErrors(f"{len(prepared.mistakes)} mistakes; the rest is done", prepared.mistakes)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(main))
