@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from cmd_speaker.corpora import librispeech_mini, speechocean762
+from cmd_speaker.corpora import librispeech_mini, speechocean762, voxceleb
 from cmd_speaker.corpora.corpus import Corpus
 from cmd_speaker.errors import UsageError
 
@@ -13,6 +13,7 @@ CORPORA: dict[str, Corpus] = {
     for corpus in (
         librispeech_mini.CORPUS,
         speechocean762.CORPUS,
+        voxceleb.CORPUS,
     )
 }
 
