@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cmd_speaker.audio import AudioInfo
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.probing import probe_fit
+from cmd_speaker.headers import probe_fit
 from cmd_speaker.progress import track
 
 TABLES = ("wav.scp", "utt2spk", "text", "spk2gender", "spk2age")

@@ -20,7 +20,7 @@ from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.files import write_atomically
 from cmd_speaker.manifest import under_root, write_manifest
-from cmd_speaker.probing import probe_files
+from cmd_speaker.headers import probe_files
 from cmd_speaker.teachers.matching import LEVELS
 from data_prep.held_out import Spoken, hold_out, write_trials
 

@@ -9,7 +9,7 @@ from cmd_speaker.corpora.corpus import CheckRow, Corpus, Status
 from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
 from cmd_speaker.corpora.folder_tree import LEVELS, TREE, Tree, read_tree
 from cmd_speaker.errors import SHOWN_ERRORS, CmdSpeakerError, DataError
-from cmd_speaker.probing import probe_files
+from cmd_speaker.headers import probe_files
 from cmd_speaker.teachers import matching
 
 
