@@ -18,11 +18,12 @@ from cmd_speaker.audio import AudioInfo
 from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
 from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
-from cmd_speaker.files import write_atomically
-from cmd_speaker.manifest import under_root, write_manifest
+from cmd_speaker.manifest import under_root
 from cmd_speaker.headers import probe_files
 from cmd_speaker.teachers.matching import LEVELS
-from data_prep.held_out import Spoken, hold_out, write_trials
+from data_prep.parts import Spoken, hold_out, write_mistakes, write_part, write_trials
+
+MISTAKES = "mistakes.txt"
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,34 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Beside:
-    """Faces and descriptions, and the folder that `$data_root` stands for."""
+    """What the manifests of training and validation say of a recording besides its audio."""
 
     root: Path
     tree: Tree
     pictures: set[Place]
     texts: Mapping[str, str]
+
+    @property
+    def columns(self) -> list[str]:
+        return ["text"] * (self.tree.text is not None) + ["face"] * (self.tree.faces is not None)
+
+    def values(self, recording: Recording) -> list[str]:
+        """Its speaker's description and the most specific folder of pictures; empty where there is none."""
+        values = [] if self.tree.text is None else [self.texts.get(recording.speaker, "")]
+        if self.tree.faces is not None:
+            face = face_of(recording.place, self.pictures)
+            values.append(under_root(self.tree.faces.joinpath(*face), self.root) if face else "")
+        return values
+
+    def coverage(self, part: str, recordings: Sequence[Recording]) -> dict[str, int]:
+        """How many speakers are described, and how many utterances have a face of which level."""
+        counts = {}
+        if self.tree.text is not None:
+            counts["speakers_described"] = len({r.speaker for r in recordings} & self.texts.keys())
+        if self.tree.faces is not None:
+            levels = Counter(level_of(face_of(r.place, self.pictures), r.place) for r in recordings)
+            counts |= {f"face_of_{level}": levels[level] for level in LEVELS} | {"face_none": levels["none"]}
+        return {f"{part}_{name}": count for name, count in counts.items()}
 
 
 def prepare(
@@ -63,7 +86,7 @@ def prepare(
 ) -> Prepared:
     """Write train.csv, and for speakers who are held out valid.csv, test.csv and a trial list of each.
 
-    Who is held out depends on the names only (`data_prep.held_out`), the test before the validation. Faces and
+    Who is held out depends on the names only (`data_prep.parts`), the test before the validation. Faces and
     descriptions of test speakers are in no manifest: nothing about them can reach a teacher. `audio`, `faces`
     and `text` are folders that lie elsewhere than in `data_folder`.
 
@@ -77,26 +100,30 @@ def prepare(
     spoken = [Spoken(r.id, r.speaker, r.session) for r, _ in good]
     part_of = hold_out(spoken, {"test": test_speakers, "valid": validation_speakers}, tree.audio)
 
-    beside = _Beside(root, tree, pictures, texts)
     counts = {"recordings_left_out": len(unfit), "other_files": sum(tree.others.values())}
     counts["speakers_with_one_utterance"] = list(Counter(s.speaker for s in spoken).values()).count(1)
+    beside = _Beside(root, tree, pictures, texts)
     made: dict[str, Path] = {}
     for part in ("train", "valid", "test"):
         chosen = [(r, info) for r, info in good if part_of.get(r.speaker, "train") == part]
         manifest, trials = output / f"{part}.csv", output / f"{part}_trials.txt"
-        if not chosen:
-            # Those of an earlier run hold speakers who are in another part now.
-            manifest.unlink(missing_ok=True)
-            trials.unlink(missing_ok=True)
-            continue
-        counts |= _write_part(manifest, chosen, None if part == "test" else beside, root)
-        made[part] = manifest
-        if part != "train":
+        rows: list[list[object]] = [
+            [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session] for r, info in chosen
+        ]
+        columns = ["session"]
+        if part != "test":
+            columns += beside.columns
+            for row, (r, _) in zip(rows, chosen, strict=True):
+                row += beside.values(r)
+            counts |= beside.coverage(part, [r for r, _ in chosen])
+        counts |= write_part(manifest, columns, rows)
+        if chosen and part != "train":
             counts |= write_trials(trials, [s for s in spoken if part_of.get(s.speaker) == part])
-            made[f"{part}_trials"] = trials
-    names = ("valid", "test", "valid_trials", "test_trials")
+            made |= {part: manifest, f"{part}_trials": trials}
     mistakes = [*unfit, *wrong_faces, *wrong_texts]
-    return Prepared(made["train"], *(made.get(name) for name in names), counts, mistakes)
+    write_mistakes(output / MISTAKES, mistakes)
+    names = ("valid", "test", "valid_trials", "test_trials")
+    return Prepared(output / "train.csv", *(made.get(name) for name in names), counts, mistakes)
 
 
 def _probe(tree: Tree) -> tuple[list[tuple[Recording, AudioInfo]], list[DataError]]:
@@ -109,38 +136,6 @@ def _probe(tree: Tree) -> tuple[list[tuple[Recording, AudioInfo]], list[DataErro
     return [(r, info) for r, info in pairs if not isinstance(info, DataError)], errors
 
 
-def _write_part(
-    path: Path, recordings: Sequence[tuple[Recording, AudioInfo]], beside: _Beside | None, root: Path
-) -> dict[str, int]:
-    """Write the manifest of one part, without faces and descriptions where `beside` is None; its counts."""
-    columns = ["session"]
-    rows: list[list[object]] = []
-    levels: Counter[str] = Counter()
-    if beside is not None:
-        columns += ["text"] * (beside.tree.text is not None) + ["face"] * (beside.tree.faces is not None)
-    for r, info in recordings:
-        row = [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session]
-        if beside is not None and beside.tree.text is not None:
-            row.append(beside.texts.get(r.speaker, ""))
-        if beside is not None and beside.tree.faces is not None:
-            face = face_of(r.place, beside.pictures)
-            levels[level_of(face, r.place)] += 1
-            row.append(under_root(beside.tree.faces.joinpath(*face), root) if face else "")
-        rows.append(row)
-    with write_atomically(path) as temporary:
-        write_manifest(temporary, columns, rows)
-    counts = {
-        "utterances": len(rows),
-        "speakers": len({r.speaker for r, _ in recordings}),
-        "seconds": round(sum(info.seconds for _, info in recordings)),
-    }
-    if beside is not None and beside.tree.text is not None:
-        counts["speakers_described"] = len({r.speaker for r, _ in recordings} & beside.texts.keys())
-    if beside is not None and beside.tree.faces is not None:
-        counts |= {f"faces_by_{level}": levels[level] for level in LEVELS} | {"faces_none": levels["none"]}
-    return {f"{path.stem}_{name}": value for name, value in counts.items()}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; what is wrong is said when the rest is written, and the exit code is 3 then."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.folder", description=__doc__,
@@ -148,15 +143,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data_folder", help="ROOT: what $data_root stands for")
     parser.add_argument("output_folder", help="where the manifests and trial lists are written")
     for part in ("validation", "test"):
-        name = f"--{part}-speakers"
-        parser.add_argument(name, type=int, default=20, help="how many are held out: 0, or 2 and more")
+        names = (f"--{part}-speakers", f"--{part}_speakers")
+        parser.add_argument(*names, type=int, default=20, help="how many are held out: 0, or 2 and more")
     for name in ("audio", "faces", "text"):
         parser.add_argument(f"--{name}", help=f"the folder that holds it, instead of ROOT/{name}")
     prepared = prepare(**vars(parser.parse_args(arguments)))
     for name, count in prepared.counts.items():
         print(f"{name:36} {count:9,}")
     if prepared.mistakes:
-        raise DataErrors(f"{len(prepared.mistakes)} mistakes; the rest is done", prepared.mistakes)
+        where = prepared.train.with_name(MISTAKES)
+        raise DataErrors(f"{len(prepared.mistakes)} mistakes ({where}); the rest is done", prepared.mistakes)
 
 
 if __name__ == "__main__":

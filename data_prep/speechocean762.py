@@ -21,7 +21,7 @@ from cmd_speaker.corpora import CORPORA
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.kaldi import TABLES, Tables, folder_content, list_audio, probe_listed, read_parts, row_of
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
-from data_prep.held_out import draw_between
+from data_prep.parts import draw_between
 
 VALIDATION_SPEAKERS = (
     "5195", "1064", "2034", "2251", "0053", "0739", "0054", "2022", "8057", "1309",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 from cmd_speaker.errors import DataError
@@ -33,9 +32,11 @@ def training_subset(manifest: Path, out: Path, *, speakers: int = 0, utterances_
             "more training speakers than there are", file=manifest, expected=f"at most {len(by_speaker)}, 0: all",
             found=speakers, fix="Choose a smaller training_speakers",
         )  # fmt: skip
-    taken = in_hash_order(by_speaker)[: speakers or None]
+    taken = sorted(by_speaker, key=_place)[: speakers or None]
     kept = {
-        name for who in taken for name in in_hash_order(by_speaker[who])[: utterances_per_speaker or None]
+        name
+        for who in taken
+        for name in sorted(by_speaker[who], key=_place)[: utterances_per_speaker or None]
     }
     with write_atomically(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(
@@ -44,6 +45,5 @@ def training_subset(manifest: Path, out: Path, *, speakers: int = 0, utterances_
     return out
 
 
-def in_hash_order(names: Iterable[str]) -> list[str]:
-    """The names in the order of their SHA-256: an arbitrary one that is everywhere the same."""
-    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+def _place(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()

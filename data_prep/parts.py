@@ -1,4 +1,4 @@
-"""Speakers who are held out from training, and trials among them, where a corpus brings none of its own."""
+"""The parts of a corpus: who is held out from training, the manifest of each part, trials where there are none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.files import write_atomically
 from cmd_speaker.lists.trials import Trials, save_trials
-from cmd_speaker.training.subset import in_hash_order
+from cmd_speaker.manifest import REQUIRED, write_manifest
+from cmd_speaker.training.subset import by_hash
 
 T = TypeVar("T")
 SEED, TARGETS, NONTARGETS = 1, 20_000, 100_000
@@ -41,7 +43,7 @@ def hold_out(utterances: Iterable[Spoken], counts: Mapping[str, int], folder: Pa
     if any(count < 0 or count == 1 for count in counts.values()):
         raise UsageError(f"held-out speakers: expected 0, or 2 and more, found {_in_words(counts)}")
     spoken = Counter(utterance.speaker for utterance in utterances)
-    several = in_hash_order(speaker for speaker, number in spoken.items() if number > 1)
+    several = sorted((name for name, number in spoken.items() if number > 1), key=by_hash)
     wanted = sum(counts.values())
     if wanted > min(len(several), len(spoken) - 2):
         raise DataError(
@@ -51,6 +53,34 @@ def hold_out(utterances: Iterable[Spoken], counts: Mapping[str, int], folder: Pa
         )  # fmt: skip
     parts = [part for part, count in counts.items() for _ in range(count)]
     return dict(zip(several, parts, strict=False))
+
+
+def write_part(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, int]:
+    """Write the manifest of one part; its numbers, by names that begin with that of the file.
+
+    Without rows there is no part: it and the trials of an earlier run, whose speakers are in another part now,
+    are removed.
+    """
+    if not rows:
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.stem}_trials.txt").unlink(missing_ok=True)
+        return {}
+    with write_atomically(path) as temporary:
+        write_manifest(temporary, columns, rows)
+    seconds, speaker = REQUIRED.index("duration"), REQUIRED.index("spk_id")
+    return {
+        f"{path.stem}_utterances": len(rows),
+        f"{path.stem}_speakers": len({row[speaker] for row in rows}),
+        f"{path.stem}_seconds": round(sum(float(str(row[seconds])) for row in rows)),
+    }
+
+
+def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> None:
+    """List, a line each, what is wrong and did not stop the rest; no file where nothing is."""
+    path.unlink(missing_ok=True)
+    if mistakes:
+        with write_atomically(path) as temporary:
+            temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
 
 
 def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:
