@@ -30,11 +30,10 @@ from cmd_speaker.corpora.cnceleb_lists import (
 )
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.files import write_atomically
-from cmd_speaker.headers import probe_files
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import under_root
 from data_prep.joining import Clip, Piece, join_short, write_joined
-from data_prep.parts import Spoken, hold_out, write_mistakes, write_part, write_trials
+from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
 
 COLUMNS = ("session", "genre")
 JOINED = "CN-Celeb_joined"
@@ -146,13 +145,8 @@ def _kept_out(training: Mapping[str, Training], evaluation: Evaluation) -> dict[
 
 
 def _probe(root: Path, recordings: Sequence[Recording]) -> tuple[list[Piece], list[DataError]]:
-    """The recordings that can be used, with their lengths, and what is wrong with the others."""
-    results = probe_files([root / recording.path for recording in recordings])
-    errors = [result for result in results if isinstance(result, DataError)]
-    if len(errors) == len(results):
-        raise DataErrors(f"{root}: none of the {len(results)} training recordings can be used", errors)
-    pairs = zip(recordings, results, strict=True)
-    return [Piece(r, info.samples) for r, info in pairs if not isinstance(info, DataError)], errors
+    good, errors = probe_recordings(root, recordings, [root / recording.path for recording in recordings])
+    return [Piece(recording, info.samples) for recording, info in good], errors
 
 
 def _test_rows(root: Path, evaluation: Evaluation) -> list[list[object]]:
@@ -211,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         help="training speakers held out: 0, or 2 and more (default 20)")  # fmt: skip
     parser.add_argument("--min-seconds", "--min_seconds", type=float, default=5.0,
                         help="utterances under this are joined within a session; 0: none (default 5)")  # fmt: skip
-    parser.add_argument("--joined-folder", "--joined_folder", help=f"for joined audio; default: {JOINED} in data_folder")
+    parser.add_argument(
+        "--joined-folder", "--joined_folder", help=f"for joined audio; default: {JOINED} in data_folder"
+    )
     prepared = prepare(**vars(parser.parse_args(arguments)))
     for name, count in prepared.counts.items():
         print(f"{name:36} {count:11,}")

@@ -14,14 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmd_speaker.audio import AudioInfo
 from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
 from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.manifest import under_root
-from cmd_speaker.headers import probe_files
 from cmd_speaker.teachers.matching import LEVELS
-from data_prep.parts import Spoken, hold_out, write_mistakes, write_part, write_trials
+from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
 
 MISTAKES = "mistakes.txt"
 
@@ -96,7 +94,7 @@ def prepare(
     root, output = Path(data_folder), Path(output_folder)
     tree = read_tree(root, *(Path(place) if place else None for place in (audio, faces, text)))
     (pictures, wrong_faces), (texts, wrong_texts) = find_pictures(tree), read_texts(tree)
-    good, unfit = _probe(tree)
+    good, unfit = probe_recordings(tree.audio, tree.recordings, [r.path for r in tree.recordings])
     spoken = [Spoken(r.id, r.speaker, r.session) for r, _ in good]
     part_of = hold_out(spoken, {"test": test_speakers, "valid": validation_speakers}, tree.audio)
 
@@ -107,15 +105,14 @@ def prepare(
     for part in ("train", "valid", "test"):
         chosen = [(r, info) for r, info in good if part_of.get(r.speaker, "train") == part]
         manifest, trials = output / f"{part}.csv", output / f"{part}_trials.txt"
+        taught = part != "test"
         rows: list[list[object]] = [
-            [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session] for r, info in chosen
+            [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session]
+            + (beside.values(r) if taught else [])
+            for r, info in chosen
         ]
-        columns = ["session"]
-        if part != "test":
-            columns += beside.columns
-            for row, (r, _) in zip(rows, chosen, strict=True):
-                row += beside.values(r)
-            counts |= beside.coverage(part, [r for r, _ in chosen])
+        columns = ["session", *(beside.columns if taught else [])]
+        counts |= beside.coverage(part, [r for r, _ in chosen]) if taught else {}
         counts |= write_part(manifest, columns, rows)
         if chosen and part != "train":
             counts |= write_trials(trials, [s for s in spoken if part_of.get(s.speaker) == part])
@@ -124,16 +121,6 @@ def prepare(
     write_mistakes(output / MISTAKES, mistakes)
     names = ("valid", "test", "valid_trials", "test_trials")
     return Prepared(output / "train.csv", *(made.get(name) for name in names), counts, mistakes)
-
-
-def _probe(tree: Tree) -> tuple[list[tuple[Recording, AudioInfo]], list[DataError]]:
-    """The recordings that can be used, and what is wrong with the others."""
-    results = probe_files([recording.path for recording in tree.recordings])
-    errors = [result for result in results if isinstance(result, DataError)]
-    if len(errors) == len(results):
-        raise DataErrors(f"{tree.audio}: none of the {len(results)} recordings can be used", errors)
-    pairs = zip(tree.recordings, results, strict=True)
-    return [(r, info) for r, info in pairs if not isinstance(info, DataError)], errors
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,8 +12,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.audio import AudioInfo
+from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.files import write_atomically
+from cmd_speaker.headers import probe_files
 from cmd_speaker.lists.trials import Trials, save_trials
 from cmd_speaker.manifest import REQUIRED, write_manifest
 from cmd_speaker.training.subset import by_hash
@@ -29,6 +31,21 @@ class Spoken(NamedTuple):
     id: str
     speaker: str
     session: str
+
+
+def probe_recordings(
+    folder: Path, recordings: Sequence[T], paths: Sequence[Path]
+) -> tuple[list[tuple[T, AudioInfo]], list[DataError]]:
+    """The recordings whose files can be used, each with its header, and what is wrong with the other files.
+
+    Raises `DataErrors`, about the corpus in `folder`, where not a single one can be used.
+    """
+    results = probe_files(paths)
+    errors = [result for result in results if isinstance(result, DataError)]
+    if len(errors) == len(results):
+        raise DataErrors(f"{folder}: none of the {len(results)} recordings can be used", errors)
+    pairs = zip(recordings, results, strict=True)
+    return [(item, info) for item, info in pairs if not isinstance(info, DataError)], errors
 
 
 def hold_out(utterances: Iterable[Spoken], counts: Mapping[str, int], folder: Path) -> dict[str, str]:

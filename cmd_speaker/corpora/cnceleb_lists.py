@@ -136,7 +136,11 @@ def read_training(root: Path, corpus: str) -> Training:
                 )  # fmt: skip
                 continue
             path = f"{corpus}/data/{speaker}/{name}"
-            recordings.append(Recording(f"{speaker}/{stem}", path, speaker, intern(match["session"]), intern(match["genre"])))
+            recordings.append(
+                Recording(
+                    f"{speaker}/{stem}", path, speaker, intern(match["session"]), intern(match["genre"])
+                )
+            )
     if errors:
         raise DataErrors(f"{data}: {len(errors)} files have names that cannot be read", errors)
     absent = sorted(listed.keys() - {recording.speaker for recording in recordings})
@@ -255,7 +259,7 @@ def _check_owners(root: Path, evaluation: Evaluation) -> None:
     errors = [
         DataError(
             "a label that is not that of the speakers", file=root / TRIALS, row=trials.row(k),
-            expected="1 for one speaker, 0 for two", found=f"{int(trials.labels[k])} for {' '.join(trials.pair(k))}",
+            expected="1 for one speaker, 0 for two", found=f"'{' '.join(trials.pair(k))} {int(trials.labels[k])}'",
             fix="Copy the list again",
         )
         for k in wrong[:1000]
