@@ -119,8 +119,8 @@ def prepare(
             made |= {part: manifest, f"{part}_trials": trials}
     mistakes = [*unfit, *wrong_faces, *wrong_texts]
     write_mistakes(output / MISTAKES, mistakes)
-    names = ("valid", "test", "valid_trials", "test_trials")
-    return Prepared(output / "train.csv", *(made.get(name) for name in names), counts, mistakes)
+    others = (made.get(name) for name in ("valid", "test", "valid_trials", "test_trials"))
+    return Prepared(output / "train.csv", *others, counts=counts, mistakes=mistakes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

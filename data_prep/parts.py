@@ -102,19 +102,19 @@ def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> None:
 
 def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:
     """Write the trials that `draw_trials` finds; their numbers, by names that begin with that of the file."""
-    trials = draw_trials(utterances)
+    trials, targets = draw_trials(utterances)
     save_trials(path, trials)
     # Recordings of one session, or of none that is known, may share room and microphone: easy targets.
     sessions = [(u.speaker, u.session) for u in utterances]
     alike = sum(sessions[a] == sessions[b] for a, b in zip(trials.enrol, trials.test, strict=True))
-    name, targets = path.stem, int(np.sum(trials.labels))
+    name = path.stem
     return {name: len(trials), f"{name}_targets": targets, f"{name}_targets_of_one_session": alike}
 
 
-def draw_trials(utterances: Sequence[Spoken]) -> Trials:
-    """Labelled pairs of `utterances`, targets first: `TARGETS` and `NONTARGETS`, or all where there are fewer.
+def draw_trials(utterances: Sequence[Spoken]) -> tuple[Trials, int]:
+    """Labelled pairs of `utterances`, `TARGETS` and `NONTARGETS` or all where there are fewer; how many are targets.
 
-    Targets join two sessions of a speaker; one who has a single session, or none that is known, is compared
+    Targets come first. They join two sessions of a speaker; one who has a single session, or none that is known, is compared
     within it. Where there are more pairs, each is as likely to be drawn.
     """
     sessions: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -126,7 +126,8 @@ def draw_trials(utterances: Sequence[Spoken]) -> Trials:
     targets = sorted(draw_between(own, TARGETS, rng))
     pairs = targets + sorted(draw_between(list(combinations(speakers, 2)), NONTARGETS, rng))
     enrol, test = np.array(pairs, np.int32).reshape(-1, 2).T
-    return Trials([u.id for u in utterances], enrol, test, np.arange(len(pairs)) < len(targets))
+    labels = np.arange(len(pairs)) < len(targets)
+    return Trials([u.id for u in utterances], enrol, test, labels), len(targets)
 
 
 def draw_between(

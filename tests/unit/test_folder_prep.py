@@ -114,6 +114,7 @@ def test_without_sessions_and_without_a_folder_for_the_audio(tmp_path):
             write_wav(tmp_path / "own" / name / f"{utterance}.wav")
     write_wav(tmp_path / "own" / "faces" / "noise.wav")  # faces are no speaker
     prepared = prepare_small(tmp_path / "own", tmp_path / "out")
+    assert "faces" not in load_manifest(prepared.train, tmp_path / "own").speakers
     row = rows_of(prepared.valid)[0]
     assert row["session"] == ""
     assert row["wav"] == f"$data_root/{row['ID']}"
@@ -333,19 +334,19 @@ def test_hidden_and_other_files_are_no_utterances(tree, tmp_path):
 def test_trials_are_all_pairs_within_the_limits(monkeypatch):
     said = [Spoken(f"{who}{n}", who, f"s{n % 3}") for who in "xyz" for n in range(7)]
     # Sessions of 3, 2 and 2 utterances: 3 x 2 + 3 x 2 + 2 x 2 = 16 targets a speaker; 3 x 7 x 7 nontargets.
-    everything = draw_trials(said)
-    assert (len(everything), int(everything.labels.sum())) == (48 + 147, 48)
+    everything, targets = draw_trials(said)
+    assert (len(everything), int(everything.labels.sum()), targets) == (48 + 147, 48, 48)
     pairs = {frozenset(everything.pair(k)) for k in range(len(everything))}
     assert len(pairs) == len(everything)
     monkeypatch.setattr(parts, "TARGETS", 10)
     monkeypatch.setattr(parts, "NONTARGETS", 20)
-    some = draw_trials(said)
-    assert (len(some), int(some.labels.sum())) == (30, 10)
+    some, targets = draw_trials(said)
+    assert (len(some), int(some.labels.sum()), targets) == (30, 10, 10)
     assert {frozenset(some.pair(k)) for k in range(30)} < pairs
 
 
 def test_within_a_single_session_every_pair_is_a_target():
-    trials = draw_trials([Spoken(f"{who}{n}", who, "") for who in "xy" for n in range(5)])
+    trials, _ = draw_trials([Spoken(f"{who}{n}", who, "") for who in "xy" for n in range(5)])
     targets = [set(trials.pair(k)) for k in np.flatnonzero(trials.labels)]
     expected = [{f"{who}{a}", f"{who}{b}"} for who in "xy" for b in range(5) for a in range(b)]
     assert sorted(map(sorted, targets)) == sorted(map(sorted, expected))
