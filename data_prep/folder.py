@@ -119,8 +119,8 @@ def prepare(
             made |= {part: manifest, f"{part}_trials": trials}
     mistakes = [*unfit, *wrong_faces, *wrong_texts]
     write_mistakes(output / MISTAKES, mistakes)
-    others = (made.get(name) for name in ("valid", "test", "valid_trials", "test_trials"))
-    return Prepared(output / "train.csv", *others, counts=counts, mistakes=mistakes)
+    valid, test, valid_trials, test_trials = map(made.get, ("valid", "test", "valid_trials", "test_trials"))
+    return Prepared(output / "train.csv", valid, test, valid_trials, test_trials, counts, mistakes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

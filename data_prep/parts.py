@@ -112,10 +112,10 @@ def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:
 
 
 def draw_trials(utterances: Sequence[Spoken]) -> tuple[Trials, int]:
-    """Labelled pairs of `utterances`, `TARGETS` and `NONTARGETS` or all where there are fewer; how many are targets.
+    """Labelled pairs of `utterances`, the targets first, and the number of these.
 
-    Targets come first. They join two sessions of a speaker; one who has a single session, or none that is known, is compared
-    within it. Where there are more pairs, each is as likely to be drawn.
+    There are `TARGETS` and `NONTARGETS`, each pair as likely, or all where there are fewer. Targets join two
+    sessions of a speaker; one who has a single session, or none that is known, is compared within it.
     """
     sessions: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, utterance in enumerate(utterances):

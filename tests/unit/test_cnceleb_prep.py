@@ -1,4 +1,4 @@
-"""CN-Celeb's preparation, on a small tree in exactly the form of the distribution, and what can be wrong with it."""
+"""CN-Celeb's preparation, on a small tree in the form of the distribution, and what can be wrong with it."""
 
 import csv
 import hashlib
@@ -40,7 +40,7 @@ def write_lines(path, *lines):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """CN-Celeb1 with five training and three evaluation speakers, CN-Celeb2 with two; enrolments of two recordings."""
+    """CN-Celeb1 with five training and three evaluation speakers, CN-Celeb2 with two."""
     root = tmp_path / "corpus"
     for folder, speakers in TRAINING.items():
         for k, speaker in enumerate(speakers):
