@@ -81,13 +81,18 @@ def prepare(
     root, output = Path(data_folder), Path(output_folder)
     training, evaluation = _read_corpora(root)
     counts = _kept_out(training, evaluation)
-    first = [Spoken(r.id, r.speaker, r.session) for r in training[FIRST].recordings]
-    held_out = hold_out(first, {"valid": validation_speakers}, root / FIRST)
+    held_out_counts = {"valid": validation_speakers}
+    # Numbers that can never be are refused before the headers of all files are read.
+    hold_out([_spoken(r.id, r) for r in training[FIRST].recordings], held_out_counts, root / FIRST)
     test_rows = _test_rows(root, evaluation)
-
     pieces, left_out = _probe(root, [r for part in training.values() for r in part.recordings])
+    clips = join_short(pieces, min_seconds)
+    known = training[FIRST].speakers
+    # A speaker with several utterances may have a single clip, and so no target trial.
+    first = [_spoken(c.id, c.first) for c in clips if c.first.speaker in known]
+    held_out = hold_out(first, held_out_counts, root / FIRST)
     folder = Path(joined_folder or root / JOINED) / f"{min_seconds:g}s"
-    clips, undecodable = write_joined(root, folder, join_short(pieces, min_seconds))
+    clips, undecodable = write_joined(root, folder, clips)
     left_out += undecodable
     counts |= _joining_counts(pieces, clips, min_seconds) | {"recordings_left_out": len(left_out)}
 
@@ -96,8 +101,7 @@ def prepare(
         rows = [_row(root, c.first, c.id, c.samples, c.path(root, folder)) for c in chosen]
         counts |= write_part(output / f"{part}.csv", COLUMNS, rows) | _genres(part, rows)
         if part == "valid" and chosen:
-            spoken = [Spoken(c.id, c.first.speaker, c.first.session) for c in chosen]
-            counts |= write_trials(output / "valid_trials.txt", spoken)
+            counts |= write_trials(output / "valid_trials.txt", [_spoken(c.id, c.first) for c in chosen])
     counts |= write_part(output / "test.csv", COLUMNS, test_rows) | _genres("test", test_rows)
     counts |= {"test_trials": len(evaluation.trials), "enrolments": len(evaluation.enrolments)}
     enrolment_map = output / "enrolment_map.txt"
@@ -164,6 +168,10 @@ def _test_rows(root: Path, evaluation: Evaluation) -> list[list[object]]:
         known = of_pieces.pop() if len(of_pieces) == 1 else ""
         rows.append(_row(root, r._replace(genre=r.genre or known), r.id, samples, root / r.path))
     return rows
+
+
+def _spoken(name: str, recording: Recording) -> Spoken:
+    return Spoken(name, recording.speaker, recording.session)
 
 
 def _row(root: Path, recording: Recording, name: str, samples: int, path: Path) -> list[object]:

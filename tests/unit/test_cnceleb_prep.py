@@ -248,6 +248,15 @@ def test_a_recording_that_cannot_be_decoded_is_left_out_of_its_clip(corpus, tmp_
     assert "id10000/speech-01-002" in rows
 
 
+def test_who_has_a_single_clip_is_not_held_out(corpus, tmp_path):
+    for name in list(UTTERANCES)[2:]:
+        (corpus / FIRST / "data" / BY_HASH[0] / f"{name}.flac").unlink()
+    # speech-01-001 and -002 last 0.8 s together: one clip.
+    prepared = prepare_small(corpus, tmp_path / "out", min_seconds=0.7)
+    assert load_manifest(prepared.valid, corpus).speakers == sorted(BY_HASH[1:3])
+    assert f"{BY_HASH[0]}/speech-01-001+1" in rows_of(prepared.train)
+
+
 def test_joined_audio_that_cannot_be_written(tmp_path):
     write_flac(tmp_path / "a-0.flac", 0.2)
     write_flac(tmp_path / "a-1.flac", 0.2)
