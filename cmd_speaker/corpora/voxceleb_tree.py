@@ -60,7 +60,7 @@ class Tree:
     bad: dict[str, DataError] = field(default_factory=dict)
     packed: Counter[str] = field(default_factory=Counter)
     misplaced: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
+    twice: list[Recording] = field(default_factory=list)
 
 
 def folders_with(
@@ -124,14 +124,14 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
         kept = [name for name in names if wanted(name)]
         tree.folders[folder.relative_to(tree.root).as_posix()] = set(kept)
         speakers += [folder / name for name in kept]
-    names = set()
+    seen: set[str] = set()
     with ThreadPoolExecutor() as pool:
         for part in track(
             pool.map(partial(_scan_speaker, tree.root), speakers), "Reading headers", len(speakers)
         ):
             for recording in part.recordings:
-                (tree.twice if recording.name in names else tree.recordings).append(recording)
-                names.add(recording.name)
+                (tree.twice if recording.name in seen else tree.recordings).append(recording)
+                seen.add(recording.name)
             tree.bad |= part.bad
             tree.packed += part.packed
             tree.misplaced += part.misplaced

@@ -92,8 +92,8 @@ def _find_places(root: Path, metadata: Mapping[str, Speaker]) -> Iterator[tuple[
 
 
 def _no_faces(root: Path) -> DataError:
-    needed = {"vox2_meta.csv": VGGFACE2.fullmatch, "vox1_meta.csv": "1.6".__eq__}
-    missing = [file for file, sign in needed.items() if any(folders_with(root, sign))]
+    signs = {"vox2_meta.csv": VGGFACE2, "vox1_meta.csv": re.compile(r"1\.6")}
+    missing = [file for file, sign in signs.items() if any(folders_with(root, sign.fullmatch))]
     problem = "these folders of faces bear no id of VoxCeleb" if missing else "no folders of faces"
     fix = f"Give {missing[0]} as metadata" if missing else "Give the folder that holds the speakers' folders"
     expected = "id10001/VIDEO, NAME/1.6/VIDEO or n000012, with .jpg files"
