@@ -35,7 +35,7 @@ def read_header(path: str | Path) -> AudioInfo:
     return (parse and parse(start, size)) or probe(path)
 
 
-def probe_fit(path: Path, *, full: bool = False) -> AudioInfo:
+def probe_fit(path: str | Path, *, full: bool = False) -> AudioInfo:
     """What the header of a file says that can be trained on or scored; `full` decodes it as well.
 
     Raises `DataError` as `read_header` does, and unless it is 16 kHz mono, `MIN_SECONDS` seconds at least.

@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE
 from cmd_speaker.errors import DataError
-from cmd_speaker.headers import read_header
+from cmd_speaker.headers import probe_fit
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.progress import track
 
@@ -115,8 +114,7 @@ def speaker_folders(root: Path) -> list[tuple[Path, list[str]]]:
 def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: True) -> Tree:
     """Every recording of the wanted speakers under `root`, sorted by name.
 
-    A file that is unreadable, not 16 kHz mono or under `MIN_SECONDS` seconds is among `bad`. Raises `DataError`
-    where no speakers are found.
+    A file that `headers.probe_fit` refuses is among `bad`. Raises `DataError` where no speakers are found.
     """
     tree = Tree(Path(root))
     speakers = []
@@ -187,15 +185,9 @@ def _scan_speaker(root: Path, folder: Path) -> _Part:
 def _measure(file: str, name: str, path: str) -> Recording | DataError:
     """The recording, or what is wrong with it, which does not stop the others."""
     try:
-        info = read_header(file)
+        return Recording(name, path, probe_fit(file).samples)
     except DataError as error:
         return error
-    if (info.sample_rate, info.channels) == (SAMPLE_RATE, 1) and info.seconds >= MIN_SECONDS:
-        return Recording(name, path, info.samples)
-    return DataError(
-        "not fit for use", file=file, expected=f"{SAMPLE_RATE} Hz, 1 channel, at least {MIN_SECONDS} s",
-        found=f"{info.sample_rate} Hz, {info.channels} channel(s), {info.seconds:.3f} s", fix="Copy it again",
-    )  # fmt: skip
 
 
 def _listed(folder: Path) -> Iterable[os.DirEntry[str]]:
