@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,14 +101,18 @@ def _check_layout(tree: Tree) -> list[CheckRow]:
     def problem(what: str, expected: str, found: str) -> None:
         rows.append(CheckRow(what, expected, found, "problem"))
 
-    for folder, speakers in tree.folders.items():
+    speakers_in: dict[str, set[str]] = defaultdict(set)
+    for recording in tree.recordings:
+        speakers_in[recording.path.rpartition(f"{recording.speaker}/")[0]].add(recording.speaker)
+    for folder, speakers in speakers_in.items():
         ones = sum(map(is_voxceleb1, speakers))
         if 0 < ones < len(speakers):
-            found = f"{ones:,} speakers of VoxCeleb1 and {len(speakers) - ones:,} of VoxCeleb2 in {folder}"
-            problem("mixed up", "a folder for each corpus", f"{found}. Move id0* to a folder of their own")
-    if packed := tree.packed.total():
+            found = f"{ones:,} speakers of VoxCeleb1 and {len(speakers) - ones:,} of VoxCeleb2"
+            fix = "Move id0* to a folder of their own"
+            problem("mixed up", "a folder for each corpus", f"{found} in {tree.root / folder}. {fix}")
+    if tree.packed:
         fix = "Run python -m data_prep.voxceleb convert on this folder"
-        problem("not converted", "wav or flac", f"{packed:,} m4a files without one. {fix}")
+        problem("not converted", "wav or flac", f"{len(tree.packed):,} m4a files without one. {fix}")
     if tree.misplaced:
         found = (
             f"{len(tree.misplaced):,} audio files one level higher or lower, the first {tree.misplaced[0]}"

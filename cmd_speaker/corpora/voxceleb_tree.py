@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -48,16 +47,14 @@ class Recording(NamedTuple):
 class Tree:
     """What lies under `root`; paths are relative to it.
 
-    `packed` counts a speaker's m4a files that have no wav or flac beside them; `misplaced` are audio files at
-    another depth, `twice` utterances that were found again, `bad` those that cannot be used, by name.
+    `packed` names the utterances that are there as m4a only; `misplaced` are audio files at another depth, `twice`
+    utterances that were found again, `bad` those that cannot be used, by name.
     """
 
     root: Path
-    folders: dict[str, set[str]] = field(default_factory=dict)
-    """Folders of speakers -> their speakers."""
     recordings: list[Recording] = field(default_factory=list)
     bad: dict[str, DataError] = field(default_factory=dict)
-    packed: Counter[str] = field(default_factory=Counter)
+    packed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
     twice: list[Recording] = field(default_factory=list)
 
@@ -117,11 +114,8 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
     A file that `headers.probe_fit` refuses is among `bad`. Raises `DataError` where no speakers are found.
     """
     tree = Tree(Path(root))
-    speakers = []
-    for folder, names in speaker_folders(tree.root):
-        kept = [name for name in names if wanted(name)]
-        tree.folders[folder.relative_to(tree.root).as_posix()] = set(kept)
-        speakers += [folder / name for name in kept]
+    found = speaker_folders(tree.root)
+    speakers = [folder / name for folder, names in found for name in names if wanted(name)]
     seen: set[str] = set()
     with ThreadPoolExecutor() as pool:
         for part in track(
@@ -134,6 +128,8 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
             tree.packed += part.packed
             tree.misplaced += part.misplaced
     tree.recordings.sort()
+    # What was converted may lie in another folder.
+    tree.packed = [name for name in tree.packed if name not in seen and name not in tree.bad]
     return tree
 
 
@@ -151,7 +147,7 @@ class _Part:
 
     recordings: list[Recording] = field(default_factory=list)
     bad: dict[str, DataError] = field(default_factory=dict)
-    packed: Counter[str] = field(default_factory=Counter)
+    packed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
 
 
@@ -160,14 +156,12 @@ def _scan_speaker(root: Path, folder: Path) -> _Part:
     part.misplaced = [_relative(root, folder / e.name) for e in _listed(folder) if _is_audio(e.name)]
     base = _relative(root, folder)
     for video in _folders(folder):
-        packed, unpacked = set(), set()
         for entry in sorted(_listed(video), key=lambda entry: entry.name):
             stem, suffix = os.path.splitext(entry.name)
+            name = f"{folder.name}/{video.name}/{stem}.wav"
             if suffix.lower() == PACKED:
-                packed.add(stem)
+                part.packed.append(name)
             elif _is_audio(entry.name):
-                unpacked.add(stem)
-                name = f"{folder.name}/{video.name}/{stem}.wav"
                 recording = _measure(entry.path, name, f"{base}/{video.name}/{entry.name}")
                 if isinstance(recording, DataError):
                     part.bad[name] = recording
@@ -178,7 +172,6 @@ def _scan_speaker(root: Path, folder: Path) -> _Part:
                 inside = next(iter(_listed(Path(entry.path))), None)
                 if inside and _is_audio(inside.name):
                     part.misplaced.append(_relative(root, Path(inside.path)))
-        part.packed[folder.name] += len(packed - unpacked)
     return part
 
 

@@ -133,7 +133,7 @@ def _training_recordings(tree: Tree, train: str, tested: Collection[str]) -> lis
     parts = TRAINING_SETS[train]
     learned = [r for r in tree.recordings if part_of(r.speaker) in parts and r.speaker not in tested]
     found = Counter(part_of(recording.speaker) for recording in learned)
-    packed = sum(count for speaker, count in tree.packed.items() if part_of(speaker) in parts)
+    packed = sum(part_of(name[: name.index("/")]) in parts for name in tree.packed)
     if packed:
         raise DataError(
             "the training set is not converted", file=tree.root, expected="wav or flac files",

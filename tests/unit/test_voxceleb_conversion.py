@@ -156,8 +156,8 @@ def test_failures_are_named_and_the_rest_is_done(source, ffmpeg, tmp_path):
 def test_beside_the_source(source, ffmpeg):
     convert(source / "dev", source / "dev")
     tree = scan(source)
-    assert len(tree.recordings) == 7
-    assert list(tree.folders) == ["dev/aac", "dev/flac"]
+    assert (len(tree.recordings), tree.packed) == (7, [])
+    assert {recording.path.split("/id")[0] for recording in tree.recordings} == {"dev/flac"}
 
 
 def test_where_ffmpeg_or_the_files_are_missing(source, ffmpeg, tmp_path, monkeypatch, capsys):

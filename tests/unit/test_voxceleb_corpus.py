@@ -123,7 +123,16 @@ def test_corpora_mixed_up_in_one_folder(tree):
     write_files(tree / "vox1_dev_wav" / "wav", ["id00012/21Uxsk56VDQ/00001.wav"])
     status, found = rows_of(tree)["mixed up"]
     assert status == "problem"
-    assert found.startswith("5 speakers of VoxCeleb1 and 1 of VoxCeleb2 in vox1_dev_wav/wav")
+    assert found.startswith(
+        f"5 speakers of VoxCeleb1 and 1 of VoxCeleb2 in {tree / 'vox1_dev_wav' / 'wav'}. Move"
+    )
+
+
+def test_pictures_of_both_corpora_may_lie_in_one_folder(tree):
+    for speaker in ("id10001", "id00012"):
+        (tree / "faces" / speaker / "1zcIwhmdeo4").mkdir(parents=True)
+        (tree / "faces" / speaker / "1zcIwhmdeo4" / "00001.jpg").touch()
+    assert check_data("voxceleb", tree).ok
 
 
 def test_one_utterance_twice(tree):
