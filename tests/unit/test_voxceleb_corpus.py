@@ -110,10 +110,11 @@ def test_audio_at_another_level(tree):
 def test_m4a_that_is_not_converted(tree):
     packed = tree / "dev" / "aac" / "id00012" / "1zcIwhmdeo4"
     packed.mkdir(parents=True)
-    (packed / "00001.m4a").touch()
-    (packed / "00002.m4a").touch()
+    (packed / "00004.m4a").touch()
+    (packed / "00005.m4a").touch()
     write_audio(packed / "00003.flac")
     (packed / "00003.m4a").touch()
+    (packed / "00001.m4a").touch()  # and dev/flac has it
     status, found = rows_of(tree)["not converted"]
     assert status == "problem"
     assert found.startswith("2 m4a files without one. Run python -m data_prep.voxceleb convert")
