@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cmd_speaker.training.pipeline import PIPELINE_KEYS
 from tests.teachers import draw_face
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "SpeechOcean762"
 HPARAMS = RECIPE / "hparams" / "text_teacher.yaml"
-OWN_KEYS = {"data_folder", "validation_speakers", "training_speakers", "utterances_per_speaker", "test"}
+OWN_KEYS = PIPELINE_KEYS | {"validation_speakers"}
 """Those that the recipe's train.py reads itself."""
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 2,
