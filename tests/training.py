@@ -1,5 +1,6 @@
 """Small runs of the recipe, for tests."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -69,8 +70,20 @@ def with_faces(prepare, pictures):
 
 def arguments(corpus, folder, hparams=HPARAMS, **changes):
     """The command line of a small run, without the command."""
-    options = {**SMALL, "data_folder": corpus, "output_folder": folder, **changes}
+    return command_line(hparams, {**SMALL, "data_folder": corpus, "output_folder": folder, **changes})
+
+
+def command_line(hparams, options):
+    """What follows `cmd-speaker train`."""
     return [str(hparams), *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
+
+
+def load_recipe(folder):
+    """A recipe's train.py, as a module."""
+    spec = importlib.util.spec_from_file_location("recipe_under_test", folder / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def weights(folder):
