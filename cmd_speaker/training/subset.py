@@ -32,11 +32,11 @@ def training_subset(manifest: Path, out: Path, *, speakers: int = 0, utterances_
             "more training speakers than there are", file=manifest, expected=f"at most {len(by_speaker)}, 0: all",
             found=speakers, fix="Choose a smaller training_speakers",
         )  # fmt: skip
-    taken = sorted(by_speaker, key=_place)[: speakers or None]
+    taken = sorted(by_speaker, key=by_hash)[: speakers or None]
     kept = {
         name
         for who in taken
-        for name in sorted(by_speaker[who], key=_place)[: utterances_per_speaker or None]
+        for name in sorted(by_speaker[who], key=by_hash)[: utterances_per_speaker or None]
     }
     with write_atomically(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(
@@ -45,5 +45,6 @@ def training_subset(manifest: Path, out: Path, *, speakers: int = 0, utterances_
     return out
 
 
-def _place(name: str) -> str:
+def by_hash(name: str) -> str:
+    """The key that sorts names in an order that no seed and no other name changes: their SHA-256."""
     return hashlib.sha256(name.encode()).hexdigest()

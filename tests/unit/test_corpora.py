@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmd_speaker import corpora
-from cmd_speaker.corpora import CORPORA, check_data, recognise_list
+from cmd_speaker.corpora import CORPORA, check_data, recognise_list, trial_lists
 from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.files import file_checksum
 from cmd_speaker.kaldi import AUDIO_SUFFIXES, find_audio, list_audio, probe_listed, read_parts, read_table
 
 SENTENCE = "900100001\tZERO THREE FIVE ONE\n"
@@ -164,7 +164,7 @@ def test_unknown_and_known_lists(speechocean_copy, monkeypatch):
     what = "test/trials.txt SHA-256"
     assert status(check_data("speechocean762", speechocean_copy), what) == {"note": "an unknown list"}
     (expected,) = (file for file in CORPORA["speechocean762"].files if file.path == "test/trials.txt")
-    monkeypatch.setitem(expected.known, corpora.file_checksum(path), "one trial")
+    monkeypatch.setitem(expected.known, file_checksum(path), "one trial")
     assert status(check_data("speechocean762", speechocean_copy), what) == {"ok": "one trial"}
 
 
@@ -236,7 +236,7 @@ def test_published_lists_are_recognised(shared_data, name, list_name):
 
 def test_a_list_is_recognised_by_its_bytes_alone(tmp_path, monkeypatch):
     text = b"1 a b\n0 a c\n"
-    monkeypatch.setattr(corpora, "VOXCELEB1_LISTS", {hashlib.sha256(text).hexdigest(): "the list"})
+    monkeypatch.setattr(trial_lists, "VOXCELEB1_LISTS", {hashlib.sha256(text).hexdigest(): "the list"})
     (tmp_path / "any").write_bytes(text)
     (tmp_path / "any.gz").write_bytes(gzip.compress(text))
     (tmp_path / "other").write_bytes(text + b"\n")

@@ -225,11 +225,11 @@ def test_post_processing_in_words():
 
 
 def test_a_known_list_is_recognised(scores, tmp_path, monkeypatch):
-    from cmd_speaker import corpora
+    from cmd_speaker.corpora import trial_lists
 
     trials = tmp_path / "trials.txt"
     trials.write_text("1 a1 a2\n0 a1 b1\n")
-    monkeypatch.setattr(corpora, "VOXCELEB1_LISTS", {file_checksum(trials): "the list"})
+    monkeypatch.setattr(trial_lists, "VOXCELEB1_LISTS", {file_checksum(trials): "the list"})
     assert evaluate(scores, trials=trials).facts["Trial list"].startswith("the list; ")
 
 

@@ -1,0 +1,220 @@
+"""Trees in VoxCeleb's layout, `SPEAKER/VIDEO/UTTERANCE`: where they are, and every recording's length.
+
+A wav or flac file is an utterance; its length comes from its header, no audio is decoded. Speakers are read
+side by side, since most of the time on a network's disk is waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE
+from cmd_speaker.errors import DataError
+from cmd_speaker.headers import read_header
+from cmd_speaker.kaldi import folder_content
+from cmd_speaker.progress import track
+
+SPEAKER = re.compile(r"id\d{5}")
+AUDIO, PACKED = (".wav", ".flac"), ".m4a"
+MAX_DEPTH = 3
+"""How far below the top folder the folders of speakers may lie: `vox2_dev_aac/dev/aac/id00012`."""
+
+
+class Recording(NamedTuple):
+    """One utterance: its name as published lists write it, its path in the tree, its length in samples."""
+
+    name: str
+    path: str
+    samples: int
+
+    @property
+    def speaker(self) -> str:
+        return self.name[: self.name.index("/")]
+
+    @property
+    def session(self) -> str:
+        """The video."""
+        return self.name.split("/")[1]
+
+
+@dataclass
+class Tree:
+    """What lies under `root`; paths are relative to it.
+
+    `packed` counts a speaker's m4a files that have no wav or flac beside them; `misplaced` are audio files at
+    another depth, `twice` utterances that were found again, `bad` those that cannot be used, by name.
+    """
+
+    root: Path
+    folders: dict[str, set[str]] = field(default_factory=dict)
+    """Folders of speakers -> their speakers."""
+    recordings: list[Recording] = field(default_factory=list)
+    bad: dict[str, DataError] = field(default_factory=dict)
+    packed: Counter[str] = field(default_factory=Counter)
+    misplaced: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+
+
+def folders_with(
+    root: Path, wanted: Callable[[str], object], depth: int = MAX_DEPTH
+) -> Iterator[tuple[Path, list[str]]]:
+    """The folders at most `depth` below `root` that hold wanted folders, and the names of these, sorted.
+
+    What is below such a folder is not looked at.
+    """
+    level = [root]
+    for _ in range(depth + 1):
+        below = []
+        for folder in level:
+            names = sorted(entry.name for entry in _listed(folder) if entry.is_dir())
+            if found := [name for name in names if wanted(name)]:
+                yield folder, found
+            else:
+                below += [folder / name for name in names]
+        level = below
+
+
+def speaker_folders(root: Path) -> list[tuple[Path, list[str]]]:
+    """The folders under `root` that hold speakers (`id10001`), and these.
+
+    Raises `DataError` where there are none, which says whether they lie higher or lower.
+    """
+    if not root.is_dir():
+        raise DataError(
+            "no such folder", file=root, expected="the top folder of VoxCeleb", fix="Check the path"
+        )
+    if found := list(folders_with(root, SPEAKER.fullmatch)):
+        return found
+    place = root.resolve()
+    above = next((p.parent for p in (place, *place.parents) if SPEAKER.fullmatch(p.name)), None)
+    lower = next(folders_with(root, SPEAKER.fullmatch, depth=MAX_DEPTH + 2), None)
+    if above is not None:
+        found_text, fix = "a folder inside a speaker's: too deep", f"Give {above}, or a folder above it"
+    elif lower is not None:
+        found_text = f"they lie too far below it, in {lower[0]}"
+        fix = f"Give {lower[0]}, or at most {MAX_DEPTH} folders above it"
+    else:
+        found_text, fix = (
+            folder_content(root),
+            "Unpack the archives, and give the folder they were unpacked to",
+        )
+    raise DataError(
+        "no folders of speakers", file=root, expected="id10001/VIDEO/00001.wav ... below it", found=found_text,
+        fix=fix,
+    )  # fmt: skip
+
+
+def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: True) -> Tree:
+    """Every recording of the wanted speakers under `root`, sorted by name.
+
+    A file that is unreadable, not 16 kHz mono or under `MIN_SECONDS` seconds is among `bad`. Raises `DataError`
+    where no speakers are found.
+    """
+    tree = Tree(Path(root))
+    speakers = []
+    for folder, names in speaker_folders(tree.root):
+        kept = [name for name in names if wanted(name)]
+        tree.folders[folder.relative_to(tree.root).as_posix()] = set(kept)
+        speakers += [folder / name for name in kept]
+    names = set()
+    with ThreadPoolExecutor() as pool:
+        for part in track(
+            pool.map(partial(_scan_speaker, tree.root), speakers), "Reading headers", len(speakers)
+        ):
+            for recording in part.recordings:
+                (tree.twice if recording.name in names else tree.recordings).append(recording)
+                names.add(recording.name)
+            tree.bad |= part.bad
+            tree.packed += part.packed
+            tree.misplaced += part.misplaced
+    tree.recordings.sort()
+    return tree
+
+
+def packed_files(root: Path) -> Iterator[Path]:
+    """The m4a files at `SPEAKER/VIDEO/` under `root`, sorted within each folder of speakers."""
+    for folder, names in speaker_folders(root):
+        for name in names:
+            for video in _folders(folder / name):
+                yield from sorted(video / e.name for e in _listed(video) if _suffix(e.name) == PACKED)
+
+
+@dataclass
+class _Part:
+    """What lies in the folder of one speaker."""
+
+    recordings: list[Recording] = field(default_factory=list)
+    bad: dict[str, DataError] = field(default_factory=dict)
+    packed: Counter[str] = field(default_factory=Counter)
+    misplaced: list[str] = field(default_factory=list)
+
+
+def _scan_speaker(root: Path, folder: Path) -> _Part:
+    part = _Part()
+    part.misplaced = [_relative(root, folder / e.name) for e in _listed(folder) if _is_audio(e.name)]
+    base = _relative(root, folder)
+    for video in _folders(folder):
+        packed, unpacked = set(), set()
+        for entry in sorted(_listed(video), key=lambda entry: entry.name):
+            stem, suffix = os.path.splitext(entry.name)
+            if suffix.lower() == PACKED:
+                packed.add(stem)
+            elif _is_audio(entry.name):
+                unpacked.add(stem)
+                name = f"{folder.name}/{video.name}/{stem}.wav"
+                recording = _measure(entry.path, name, f"{base}/{video.name}/{entry.name}")
+                if isinstance(recording, DataError):
+                    part.bad[name] = recording
+                else:
+                    part.recordings.append(recording)
+            elif entry.is_dir():
+                # The first entry tells; folders of pictures hold many.
+                inside = next(iter(_listed(Path(entry.path))), None)
+                if inside and _is_audio(inside.name):
+                    part.misplaced.append(_relative(root, Path(inside.path)))
+        part.packed[folder.name] += len(packed - unpacked)
+    return part
+
+
+def _measure(file: str, name: str, path: str) -> Recording | DataError:
+    """The recording, or what is wrong with it, which does not stop the others."""
+    try:
+        info = read_header(file)
+    except DataError as error:
+        return error
+    if (info.sample_rate, info.channels) == (SAMPLE_RATE, 1) and info.seconds >= MIN_SECONDS:
+        return Recording(name, path, info.samples)
+    return DataError(
+        "not fit for use", file=file, expected=f"{SAMPLE_RATE} Hz, 1 channel, at least {MIN_SECONDS} s",
+        found=f"{info.sample_rate} Hz, {info.channels} channel(s), {info.seconds:.3f} s", fix="Copy it again",
+    )  # fmt: skip
+
+
+def _listed(folder: Path) -> Iterable[os.DirEntry[str]]:
+    """What is in a folder but for hidden files: half-written ones, and what macOS leaves beside real ones."""
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(folder / entry.name for entry in _listed(folder) if entry.is_dir())
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _is_audio(name: str) -> bool:
+    return _suffix(name) in AUDIO

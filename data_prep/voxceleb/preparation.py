@@ -1,0 +1,259 @@
+"""VoxCeleb: manifests of training, validation and test, and trial lists."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+from cmd_speaker.audio import SAMPLE_RATE
+from cmd_speaker.corpora.voxceleb import PARTS, VOX1_TEST, part_of
+from cmd_speaker.corpora.voxceleb_tree import Recording, Tree, scan
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.files import write_atomically
+from cmd_speaker.manifest import DATA_ROOT, write_manifest
+from cmd_speaker.progress import track
+from cmd_speaker.training.subset import by_hash
+from data_prep.voxceleb.faces import LEVELS, FaceFolders
+from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
+from data_prep.voxceleb.trials import TrialList, read_trial_list, refuse_missing, refuse_training_speakers
+
+TRAINING_SETS = {
+    "vox1": ("VoxCeleb1 dev",),
+    "vox2": ("VoxCeleb2 dev",),
+    "both": ("VoxCeleb1 dev", "VoxCeleb2 dev"),
+}
+VALID_SPEAKERS = 40
+"""As many as VoxCeleb1-O has."""
+VALID_UTTERANCES = 20
+"""At most so many of each of them are compared with each other."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The files that `prepare` wrote (None: no such part), what they hold, and what there is to say about it.
+
+    `trials` maps a list's name (`VoxCeleb1-O-cleaned`) to the copy of it whose utterances are in `test`.
+    """
+
+    train: Path
+    valid: Path | None
+    test: Path | None
+    valid_trials: Path | None
+    trials: Mapping[str, Path]
+    counts: Mapping[str, int]
+    notes: Sequence[str]
+
+
+def prepare(
+    data_folder: str | Path,
+    output_folder: str | Path,
+    train: str = "vox2",
+    *,
+    trials: Sequence[str | Path] = (),
+    accept_unknown: bool = False,
+    metadata: Sequence[str | Path] = (),
+    faces: Sequence[str | Path] = (),
+    valid_speakers: int = VALID_SPEAKERS,
+) -> Prepared:
+    """Write train.csv, valid.csv, valid_trials.txt, test.csv, trials/NAME.txt and, if need be, left_out.csv.
+
+    `train` is one of `TRAINING_SETS`. `valid_speakers` of its speakers, the first in the order of the hash of
+    their ids, are held out, or none; `VALID_UTTERANCES` of each, taken in the same way, are compared with each
+    other, but for two of one video, whose channel would tell. An utterance's ID is its name in the published
+    lists (`id10270/x6uYqmx31kE/00001.wav`), whatever its file is. test.csv has what `trials` name; without them
+    VoxCeleb1-O's speakers, where they are there.
+
+    `metadata` bring gender, nationality and the text for a teacher, `faces` the column `face`; both only to
+    training and validation speakers but for gender and nationality, which results are broken down by. What
+    cannot be read is left out of training, counted and listed.
+
+    Raises `UsageError` (options; a list with speakers who are trained on), `DataError` or `DataErrors` (unknown
+    lists, utterances of a list that are missing, m4a files, ...); nothing is written then.
+    """
+    root, output = Path(data_folder), Path(output_folder)
+    if train not in TRAINING_SETS:
+        raise UsageError(f"train '{train}': expected {', '.join(TRAINING_SETS)}")
+    if valid_speakers < 0 or valid_speakers == 1:
+        raise UsageError(f"valid_speakers {valid_speakers}: expected 0, or 2 and more")
+    lists = [read_trial_list(path, accept_unknown=accept_unknown) for path in trials]
+    for each in lists:
+        refuse_training_speakers(each, TRAINING_SETS[train])
+    known = read_metadata(metadata)
+    rows = _Rows(known, FaceFolders(faces, known) if faces else None)
+    tested = {speaker for each in lists for speaker in each.speakers} if lists else VOX1_TEST
+
+    tree = scan(root, lambda speaker: part_of(speaker) in TRAINING_SETS[train] or speaker in tested)
+    test = _test_recordings(tree, lists)
+    learned = _training_recordings(tree, train, tested | {name for name in known if known[name].is_test})
+    held_out = _held_out(learned, valid_speakers)
+    valid = _validation_recordings(learned, held_out)
+    pairs = [(a, b) for a, b in combinations(valid, 2) if a.speaker != b.speaker or a.session != b.session]
+    if valid and not any(a.speaker == b.speaker for a, b in pairs):
+        raise DataError(
+            "no validation speaker has two videos", file=root, expected="target trials",
+            found=f"{len(held_out)} speakers: {', '.join(sorted(held_out)[:5])}",
+            fix="Choose more validation speakers, or 0",
+        )  # fmt: skip
+
+    counts = rows.write(
+        output / "train.csv", [r for r in learned if r.speaker not in held_out], described=True
+    )
+    counts |= rows.write(output / "valid.csv", valid, described=True)
+    counts |= rows.write(output / "test.csv", test, described=False)
+    lines = [f"{int(a.speaker == b.speaker)} {a.name} {b.name}\n" for a, b in pairs]
+    made = _write_bytes(output / "valid_trials.txt", "".join(lines).encode())
+    counts["valid_trials"] = len(pairs)
+    copies = {each.name: output / "trials" / f"{each.name}.txt" for each in lists}
+    for each in lists:
+        _write_bytes(copies[each.name], each.text)
+        counts[each.name] = len(each.text.splitlines())
+    notes = [*_part_notes(tree, train), *_left_out(tree, tested, output / "left_out.csv"), *rows.notes()]
+    notes += [f"{each.path.name} is {each.title}" for each in lists]
+    present = [path if path.is_file() else None for path in (output / "valid.csv", output / "test.csv")]
+    return Prepared(output / "train.csv", present[0], present[1], made, copies, counts, notes)
+
+
+def _test_recordings(tree: Tree, lists: Sequence[TrialList]) -> list[Recording]:
+    """What the lists name, all of which must be there; without lists all of VoxCeleb1-O's speakers."""
+    if not lists:
+        return [recording for recording in tree.recordings if recording.speaker in VOX1_TEST]
+    names = {recording.name for recording in tree.recordings}
+    for each in lists:
+        refuse_missing(each, tree, names)
+    named = {name for each in lists for name in each.utterances}
+    return [recording for recording in tree.recordings if recording.name in named]
+
+
+def _training_recordings(tree: Tree, train: str, tested: Collection[str]) -> list[Recording]:
+    """Those of the training set; raises `DataError` where there are none, where they are m4a, or there twice."""
+    parts = TRAINING_SETS[train]
+    learned = [r for r in tree.recordings if part_of(r.speaker) in parts and r.speaker not in tested]
+    found = Counter(part_of(recording.speaker) for recording in learned)
+    packed = sum(count for speaker, count in tree.packed.items() if part_of(speaker) in parts)
+    if packed:
+        raise DataError(
+            "the training set is not converted", file=tree.root, expected="wav or flac files",
+            found=f"{packed:,} m4a files without one", fix="Run python -m data_prep.voxceleb convert first",
+        )  # fmt: skip
+    if absent := [part for part in parts if not found[part]]:
+        raise DataError(
+            f"no recordings of {' and '.join(absent)}", file=tree.root, expected=f"the training set {train}",
+            found=", ".join(f"{count:,} of {part}" for part, count in found.items()) or "none",
+            fix="Unpack or link it below this folder, or choose another training set",
+        )  # fmt: skip
+    if tree.twice:
+        raise DataError(
+            "an utterance is there twice", file=tree.root / tree.twice[0].path, expected="each utterance once",
+            found=f"{len(tree.twice):,} utterances again", fix="Remove one copy, or choose a folder that holds one",
+        )  # fmt: skip
+    return learned
+
+
+def _held_out(learned: Sequence[Recording], number: int) -> set[str]:
+    speakers = sorted({recording.speaker for recording in learned}, key=by_hash)
+    if number and number > len(speakers) - 2:
+        raise DataError(
+            "too few training speakers to hold so many out", expected=f"at least {number + 2}",
+            found=f"{len(speakers):,}", fix="Choose fewer with valid_speakers, or 0",
+        )  # fmt: skip
+    return set(speakers[:number])
+
+
+def _validation_recordings(learned: Sequence[Recording], held_out: Collection[str]) -> list[Recording]:
+    by_speaker: dict[str, list[Recording]] = defaultdict(list)
+    for recording in learned:
+        if recording.speaker in held_out:
+            by_speaker[recording.speaker].append(recording)
+    groups = by_speaker.values()
+    return sorted(
+        r for group in groups for r in sorted(group, key=lambda r: by_hash(r.name))[:VALID_UTTERANCES]
+    )
+
+
+@dataclass
+class _Rows:
+    """The rows of manifests, and what metadata and faces lack for them."""
+
+    known: Mapping[str, Speaker]
+    faces: FaceFolders | None
+    undescribed: set[str] = field(default_factory=set)
+    unseen: set[str] = field(default_factory=set)
+
+    def write(self, path: Path, recordings: Sequence[Recording], *, described: bool) -> dict[str, int]:
+        """Write a manifest, or remove that of an earlier run where there is nothing to write; its counts."""
+        if not recordings:
+            path.unlink(missing_ok=True)
+            return {}
+        columns = ["session", *(["gender", "nationality"] if self.known else [])]
+        columns += ["text"] * bool(described and self.known) + ["face"] * bool(described and self.faces)
+        levels: Counter[str] = Counter()
+        with write_atomically(path) as temporary:
+            rows = self._rows(recordings, described, levels)
+            write_manifest(temporary, columns, track(rows, f"Writing {path.name}", len(recordings)))
+        seconds = round(sum(recording.samples for recording in recordings) / SAMPLE_RATE)
+        speakers = len({recording.speaker for recording in recordings})
+        counts = {"utterances": len(recordings), "speakers": speakers, "seconds": seconds}
+        if described and self.faces:
+            counts |= {f"face_of_{level}": levels[level] for level in LEVELS} | {"no_face": levels[""]}
+        return {f"{path.stem}_{name}": count for name, count in counts.items()}
+
+    def notes(self) -> Iterator[str]:
+        """Which speakers have no text or no face."""
+        for what, speakers in (("metadata", self.undescribed), ("a face", self.unseen)):
+            if speakers:
+                yield f"{len(speakers):,} speakers without {what}, the first is {min(speakers)}"
+
+    def _rows(
+        self, recordings: Sequence[Recording], described: bool, levels: Counter[str]
+    ) -> Iterator[list[object]]:
+        for recording in recordings:
+            file = [recording.name, recording.samples / SAMPLE_RATE, f"{DATA_ROOT}/{recording.path}"]
+            row = [*file, 0, recording.samples, recording.speaker, recording.session]
+            if self.known:
+                speaker = self.known.get(recording.speaker)
+                if speaker is None:
+                    self.undescribed.add(recording.speaker)
+                row += [speaker.gender, speaker.nationality] if speaker else ["", ""]
+                row += [describe(speaker) if speaker else ""] * described
+            if self.faces and described:
+                level, folder = self.faces.nearest(recording.name)
+                levels[level] += 1
+                if not level:
+                    self.unseen.add(recording.speaker)
+                row.append(folder)
+            yield row
+
+
+def _part_notes(tree: Tree, train: str) -> Iterator[str]:
+    """How much of the release is there."""
+    for part in TRAINING_SETS[train]:
+        here = [recording for recording in tree.recordings if part_of(recording.speaker) == part]
+        speakers = len({recording.speaker for recording in here})
+        full = PARTS[part]
+        yield f"{part}: {speakers:,} of {full.speakers:,} speakers, {len(here):,} of {full.utterances:,} utterances"
+
+
+def _left_out(tree: Tree, tested: Collection[str], path: Path) -> Iterator[str]:
+    """List the files that are not used although they are audio, each with its reason."""
+    rows = [(name, str(error)) for name, error in sorted(tree.bad.items())]
+    rows += [(name, "not at SPEAKER/VIDEO/UTTERANCE") for name in tree.misplaced]
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("file", "reason"), *rows])
+    yield f"{len(rows):,} files were left out, see {path}"
+
+
+def _write_bytes(path: Path, content: bytes) -> Path | None:
+    """Write a file, or remove that of an earlier run where there is nothing to write."""
+    if not content:
+        path.unlink(missing_ok=True)
+        return None
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
+    return path
