@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cmd_speaker.errors import UsageError
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
@@ -23,13 +25,13 @@ PIPELINE_KEYS = {"data_folder", "training_speakers", "utterances_per_speaker", "
 class Parts:
     """The files of a prepared corpus: manifests, and trials of the validation and the test part.
 
-    Without validation speakers `valid` and `valid_trials` are None.
+    Without validation speakers `valid` and `valid_trials` are None, without test speakers `test` is.
     """
 
     train: Path
     valid: Path | None
     valid_trials: Path | None
-    test: Path
+    test: Path | None
     lists: Sequence[EvaluationList]
 
 
@@ -50,7 +52,10 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
         valid = (load_manifest(parts.valid, root), load_trials(parts.valid_trials))
         refuse_shared_speakers(train, valid[0])
     files = [train_csv, parts.valid, parts.valid_trials]
+    test: Manifest | None = None
     if hparams["test"]:
+        if parts.test is None or not parts.lists:
+            raise UsageError("there is no test list: give the recipe one, or --test False")
         test = load_manifest(parts.test, root, check_files=True)
         refuse_shared_speakers(train, test)
         check_lists(test, parts.lists)
@@ -60,5 +65,11 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
     teachers = prepare_teachers(recipe, train, valid, root)
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
     model.save(folder / "model", recipe.run.provenance())
-    if hparams["test"]:
+    if test is not None:
         print(evaluate_student(model, test, parts.lists, folder))
+
+
+def several(value: Any) -> list[str]:
+    """The paths of a recipe's key that holds a list of them, or a single one; null or empty: none."""
+    values = value if isinstance(value, list) else [value]
+    return [str(each) for each in values if each]
