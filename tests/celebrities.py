@@ -80,9 +80,45 @@ def write_faces(folder, speakers):
     folder.mkdir(parents=True, exist_ok=True)
     save_embeddings(folder / "faces.safetensors", Embeddings(ids, np.array(vectors, np.float32)))
     with (folder / "faces.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("ID", "spk_id", "face_probability"), *rows])
+        csv.writer(file).writerows([("ID", "spk_id", "detector_probability"), *rows])
     return {
         "face_teacher": 1,
         "faces": folder / "faces.safetensors",
         "faces_table": folder / "faces.csv",
     }
+
+
+CN_TRIALS = """\
+id00800-enroll test/id00800-singing-01-005.wav 1
+id00800-enroll test/id00801-singing-01-001.wav 0
+id00800-enroll test/id00802-live_broadcast-02-013.wav 0
+id00801-enroll test/id00801-singing-01-001.wav 1
+id00801-enroll test/id00800-singing-01-005.wav 0
+id00802-enroll test/id00802-live_broadcast-02-013.wav 1
+"""
+"""In the form of CN-Celeb's trials.lst."""
+CN_SPEAKERS = [f"id{number:05}" for number in range(10, 18)]
+
+
+def write_cnceleb(root):
+    """`root` with the recordings of CN_TRIALS, whose speakers are among the data too, and 8 training speakers."""
+    corpus = root / "CN-Celeb_flac"
+    trials = [line.split() for line in CN_TRIALS.splitlines()]
+    models = sorted({model for model, _, _ in trials})
+    pieces = {model: [f"{model[:7]}/speech-01-00{k}" for k in (1, 2)] for model in models}
+    names = ("speech-01-001", "speech-01-002", "vlog-02-001")
+    training = [f"{who}/{name}" for who in CN_SPEAKERS for name in names]
+    for name in [*training, *(piece for each in pieces.values() for piece in each)]:
+        write_speech(corpus / "data" / f"{name}.flac")
+    for name in [f"enroll/{model}" for model in models] + sorted({test[:-4] for _, test, _ in trials}):
+        write_speech(corpus / "eval" / f"{name}.flac")
+    for name, lines in {
+        "dev/dev.lst": CN_SPEAKERS,
+        "eval/lists/trials.lst": CN_TRIALS.splitlines(),
+        "eval/lists/enroll.lst": [f"{model} enroll/{model}.wav" for model in models],
+        "eval/lists/enroll.map": [" ".join([m, *(f"{each}.wav" for each in pieces[m])]) for m in models],
+        "eval/lists/test.lst": sorted({test for _, test, _ in trials}),
+    }.items():
+        (corpus / name).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / name).write_text("".join(f"{line}\n" for line in lines))
+    return root

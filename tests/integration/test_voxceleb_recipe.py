@@ -63,7 +63,7 @@ def test_audio_only(trained):
         (
             {
                 "feature_weight": 0, "classifier_weight": 1,
-                "quality_weights": True, "face_quality": "face_probability",
+                "quality_weights": True, "face_quality": "detector_probability",
             },
             "xvector", {"face.teacher_classifier", "face.weight"}, {"face.feature"},
         ),
