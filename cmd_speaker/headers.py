@@ -1,15 +1,21 @@
-"""Durations of many audio files, fast: from the first bytes of plain wav and flac files."""
+"""Many audio files at once, fast: which can be used, and how long they are, from the first bytes of each."""
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cmd_speaker.audio import AudioInfo, probe
+from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE, AudioInfo, probe, read_audio
+from cmd_speaker.errors import DataError
+from cmd_speaker.progress import track
 
 FIRST_BYTES = 4096
 """Enough for the chunks that writers put before the samples."""
+AT_ONCE = 64
+"""Files that a thread takes together: handing over each of a million costs more than reading it."""
 PCM, FLOAT = 1, 3
 """Format tags of RIFF/WAVE whose data chunk holds samples as they are."""
 
@@ -27,6 +33,42 @@ def read_header(path: str | Path) -> AudioInfo:
         return probe(path)
     parse = {b"RIFF": _wav, b"fLaC": _flac}.get(start[:4])
     return (parse and parse(start, size)) or probe(path)
+
+
+def probe_fit(path: Path, *, full: bool = False) -> AudioInfo:
+    """What the header of a file says that can be trained on or scored; `full` decodes it as well.
+
+    Raises `DataError` as `read_header` does, and unless it is 16 kHz mono, `MIN_SECONDS` seconds at least.
+    """
+    info = read_header(path)
+    if (info.sample_rate, info.channels) != (SAMPLE_RATE, 1) or info.seconds < MIN_SECONDS:
+        found = f"{info.sample_rate} Hz, {info.channels} channel(s), {info.seconds:.3f} s"
+        expected = f"{SAMPLE_RATE} Hz, 1 channel, at least {MIN_SECONDS} s"
+        fix = f"Convert it, for example: ffmpeg -i IN -ac 1 -ar {SAMPLE_RATE} OUT.flac; or leave it out"
+        raise DataError("not fit for use", file=path, expected=expected, found=found, fix=fix)
+    if full:
+        read_audio(path)
+    return info
+
+
+def probe_files(paths: Sequence[Path], *, full: bool = False) -> list[AudioInfo | DataError]:
+    """For each file what `probe_fit` says, or what is wrong; one thread per core, with a progress bar."""
+
+    def some(start: int) -> list[AudioInfo | DataError]:
+        return [_probe_or_error(path, full) for path in paths[start : start + AT_ONCE]]
+
+    title = "Decoding audio" if full else "Reading audio headers"
+    starts = range(0, len(paths), AT_ONCE)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [result for part in track(pool.map(some, starts), title, len(starts)) for result in part]
+
+
+def _probe_or_error(path: Path, full: bool) -> AudioInfo | DataError:
+    """An error is returned, so that the other files are still looked at."""
+    try:
+        return probe_fit(path, full=full)
+    except DataError as error:
+        return error
 
 
 def _wav(start: bytes, size: int) -> AudioInfo | None:

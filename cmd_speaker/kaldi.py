@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE, AudioInfo, probe, read_audio
+from cmd_speaker.audio import AudioInfo
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.headers import probe_fit
 from cmd_speaker.progress import track
 
 TABLES = ("wav.scp", "utt2spk", "text", "spk2gender", "spk2age")
@@ -176,7 +177,7 @@ def probe_listed(
 ) -> list[tuple[Path, AudioInfo] | DataError]:
     """For each listed file its path, relative to `root`, and what its header says; or what is wrong.
 
-    Wrong is a file that does not exist, is unreadable, not 16 kHz mono or under `MIN_SECONDS` seconds.
+    Wrong is a file that does not exist, is unreadable, not 16 kHz mono or under `audio.MIN_SECONDS` seconds.
     `full` decodes the files as well. One thread per core; a progress bar on a terminal.
     """
 
@@ -188,15 +189,7 @@ def probe_listed(
                 expected = f"a path relative to {root}, of a file with this or another suffix"
                 fix = f"Copy the audio again; suffixes tried: {' '.join(AUDIO_SUFFIXES)}"
                 raise DataError("no such audio file", expected=expected, found=item.entry, fix=fix)
-            info = probe(path)
-            if (info.sample_rate, info.channels) != (SAMPLE_RATE, 1) or info.seconds < MIN_SECONDS:
-                found = f"{info.sample_rate} Hz, {info.channels} channel(s), {info.seconds:.3f} s"
-                expected = f"{SAMPLE_RATE} Hz, 1 channel, at least {MIN_SECONDS} s"
-                raise DataError(
-                    "not fit for use", file=path, expected=expected, found=found, fix="Copy it again"
-                )
-            if full:
-                read_audio(path)
+            info = probe_fit(path, full=full)
             return path.relative_to(root), info
         except DataError as error:
             return error.at(item.list, item.row)

@@ -168,6 +168,12 @@ def resolve(value: str, data_root: str | Path | None, manifest: Path, row: int |
     return Path(str(data_root) + value[len(DATA_ROOT) :])
 
 
+def under_root(path: Path, data_root: str | Path) -> str:
+    """What a manifest holds for a file: a path below the data root stays relative to it, another is absolute."""
+    path, root = path.absolute(), Path(data_root).absolute()
+    return f"{DATA_ROOT}/{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else str(path)
+
+
 def read_rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Columns, and line number and fields of each row, as they stand in the file.
 

@@ -10,11 +10,10 @@ import argparse
 import csv
 import random
 import sys
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, combinations
+from itertools import combinations
 from pathlib import Path
 
 from cmd_speaker.audio import AudioInfo
@@ -22,6 +21,7 @@ from cmd_speaker.corpora import CORPORA
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.kaldi import TABLES, Tables, folder_content, list_audio, probe_listed, read_parts, row_of
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
+from data_prep.parts import draw_between
 
 VALIDATION_SPEAKERS = (
     "5195", "1064", "2034", "2251", "0053", "0739", "0054", "2022", "8057", "1309",
@@ -197,11 +197,7 @@ def _draw_trials(test: Sequence[Recording]) -> list[str]:
         kinds.setdefault(kind, []).append((a, b))
     for kind, groups in sorted(kinds.items()):
         share = HARD_SHARE if kind == (True, True) else (1 - HARD_SHARE) / 3
-        ends = list(accumulate(len(a) * len(b) for a, b in groups))
-        for index in rng.sample(range(ends[-1]), min(round(NONTARGETS * share), ends[-1])):
-            # The index counts through the pairs of the first two speakers, then of the next two.
-            a, b = groups[bisect_right(ends, index)]
-            pairs.append((a[index % len(a)], b[index // len(a) % len(b)]))
+        pairs += draw_between(groups, round(NONTARGETS * share), rng)
     rng.shuffle(pairs)
     return [_trial(a, b) for a, b in pairs]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 
-from cmd_speaker.corpora import librispeech_mini, speechocean762, voxceleb
+from cmd_speaker.corpora import cnceleb, folder, librispeech_mini, speechocean762, voxceleb
 from cmd_speaker.corpora.corpus import Corpus
 from cmd_speaker.errors import UsageError
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
+        cnceleb.CORPUS,
+        folder.CORPUS,
         librispeech_mini.CORPUS,
         speechocean762.CORPUS,
         voxceleb.CORPUS,
