@@ -76,8 +76,8 @@ def make_recordings(corpus: Path, librispeech: Path, out: Path) -> dict[str, Rec
         folder = out / f"oracle_{name}"
         model = _train(corpus, folder, load_manifest(path, corpus))
         if not (folder / "results.json").is_file():
-            lists = listed_and_all_pairs(prepared.test_trials)
-            print(f"Oracle '{name}':", evaluate_student(model, test, lists, folder), sep="\n")
+            trials = listed_and_all_pairs(prepared.test_trials)
+            print(f"Oracle '{name}':", evaluate_student(model, test, trials, folder), sep="\n")
         found[name] = _recordings(model, embedded, folder)
     return found
 

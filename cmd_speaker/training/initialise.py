@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.model_folder import load_model_folder
 
 
-def initialise_student(student: nn.Module, front_end: nn.Module, folder: str | Path) -> None:
+def initialise_student(student: Any, front_end: Any, folder: str | Path) -> None:
     """Give `student` the weights of the model in `folder`; the classifier of the identity loss begins anew.
 
-    The random state is left as it was. Raises `DataError` where the model hears other features or is another
-    network than the recipe's, and as `load_model_folder` does.
+    Both are of the tables that a model folder may name. The random state is left as it was. Raises `DataError`
+    where the model hears other features or is another network than the recipe's, and as `load_model_folder` does.
     """
     with torch.random.fork_rng(devices=[]):  # building the model draws weights, which the stored ones replace
         encoder, _ = load_model_folder(folder)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.errors import UsageError
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
@@ -54,8 +53,7 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
     files = [train_csv, parts.valid, parts.valid_trials]
     test: Manifest | None = None
     if hparams["test"]:
-        if parts.test is None or not parts.lists:
-            raise UsageError("there is no test list: give the recipe one, or --test False")
+        assert parts.test is not None, "a recipe that is asked to test prepares a test part"
         test = load_manifest(parts.test, root, check_files=True)
         refuse_shared_speakers(train, test)
         check_lists(test, parts.lists)

@@ -52,6 +52,7 @@ LEAST: dict[str, tuple[Any, float]] = {
     "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 4),
     "corpus_seed": (int, 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
+    "weight_decay": ((int, float), 0),
 }  # fmt: skip
 """Kind and least value of the numbers that recipes have, where they have them."""
 SCHEDULES = {

@@ -8,12 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data_prep.cnceleb import LEFT_OUT, prepare
-
 from cmd_speaker.errors import exit_code_of
 from cmd_speaker.results import EvaluationList
 from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, train_and_evaluate
 from cmd_speaker.training.recipe import open_recipe
+from data_prep.cnceleb import LEFT_OUT, prepare
 
 OWN_KEYS = PIPELINE_KEYS | {"validation_speakers", "min_seconds", "joined_folder"}
 
@@ -29,7 +28,8 @@ def main(argv: list[str]) -> None:
         hparams["joined_folder"],
     )
     if corpus.left_out:
-        print(f"{len(corpus.left_out)} training recordings cannot be used: {corpus.train.with_name(LEFT_OUT)}")
+        left_out = corpus.train.with_name(LEFT_OUT)
+        print(f"{len(corpus.left_out)} training recordings cannot be used: {left_out}")
     lists = [EvaluationList("CN-Celeb.E", corpus.test_trials, corpus.enrolment_map)]
     train_and_evaluate(recipe, Parts(corpus.train, corpus.valid, corpus.valid_trials, corpus.test, lists))
 

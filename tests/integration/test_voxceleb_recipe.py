@@ -139,6 +139,12 @@ def test_lines_of_the_real_list(train, shared_data, tmp_path):
     assert sum(1 for _ in (run / "scores.txt").open()) == 24
 
 
+def test_without_a_list_nothing_is_prepared(train, tmp_path):
+    with pytest.raises(UsageError, match="give --trials LIST, or --test False"):
+        train(tmp_path / "run", trials="[]")
+    assert not (tmp_path / "run" / "manifests").exists()
+
+
 def test_an_altered_list_is_refused(train, tmp_path):
     with pytest.raises((DataError, UsageError), match="accept_unknown"):
         train(tmp_path / "run", accept_unknown=False)
