@@ -1,4 +1,4 @@
-"""VoxCeleb2's m4a files to 16 kHz mono flac, through ffmpeg: side by side, whole files only, as often as needed."""
+"""VoxCeleb2's m4a files to 16 kHz mono flac, through ffmpeg: side by side, resumable, whole files only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 import subprocess
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -151,7 +151,7 @@ def _is_whole(flac: Path, seconds: float) -> bool:
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
     """Results in the order of the items, of which few are waiting at a time: there are a million."""
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque = deque()
+        waiting: deque[Future[R]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) >= 4 * workers:

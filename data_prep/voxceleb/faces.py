@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from cmd_speaker.corpora.voxceleb_tree import SPEAKER, folders_with
 from cmd_speaker.errors import DataError
+from cmd_speaker.kaldi import folder_content
+from cmd_speaker.manifest import DATA_ROOT
 from cmd_speaker.teachers.pictures import EXTENSIONS
 from data_prep.voxceleb.metadata import Speaker
 
@@ -38,16 +40,20 @@ class FaceFolders:
     Raises `DataError` where a folder has none of the known forms, or needs metadata that are not given.
     """
 
-    def __init__(self, folders: Sequence[str | Path], metadata: Mapping[str, Speaker]) -> None:
+    def __init__(
+        self, folders: Sequence[str | Path], metadata: Mapping[str, Speaker], data_root: str | Path
+    ) -> None:
+        self._root = f"{Path(data_root).absolute()}{os.sep}"
         self._places: dict[str, list[Place]] = defaultdict(list)
-        for folder in map(Path, folders):
-            for speaker, place in _find_places(folder, metadata):
+        for folder in folders:
+            for speaker, place in _find_places(Path(folder).absolute(), metadata):
                 self._places[speaker].append(place)
-        # A session's folder is asked for with each of its utterances, a speaker's with each of hers.
+        # A session's folder is asked for with each of its utterances, a speaker's with each of theirs.
         self._has_pictures = lru_cache(2**16)(_has_pictures)
 
     def nearest(self, name: str) -> tuple[str, str]:
-        """The level and the most specific folder with pictures for the utterance SPEAKER/VIDEO/UTTERANCE.wav.
+        """The level of the most specific folder with pictures for the utterance SPEAKER/VIDEO/UTTERANCE.wav, and
+        what a manifest calls it: a folder below the data root begins with `$data_root`.
 
         Both are empty where there is none.
         """
@@ -63,47 +69,35 @@ class FaceFolders:
         for level, folders in zip(LEVELS, candidates, strict=True):
             for folder in folders:
                 if self._has_pictures(folder):
-                    return level, folder
+                    below = folder.startswith(self._root)
+                    return level, f"{DATA_ROOT}/{folder[len(self._root) :]}" if below else folder
         return "", ""
 
 
 def _find_places(root: Path, metadata: Mapping[str, Speaker]) -> Iterator[tuple[str, Place]]:
-    by_face = {speaker.face: identity for identity, speaker in metadata.items()}
-    found = False
-    vggface2 = by_name = False
-
-    def wanted(name: str) -> bool:
-        return name in by_face or bool(SPEAKER.fullmatch(name))
-
     if not root.is_dir():
         raise DataError("no such folder of faces", file=root, fix="Check the path")
-    for parent, names in folders_with(root, wanted):
-        for name in names:
-            found = True
-            folder = parent / name
-            if SPEAKER.fullmatch(name):
-                yield name, Place(str(folder), (str(folder),))
-            elif VGGFACE2.fullmatch(name):
-                yield by_face[name], Place(str(folder), ())
-            else:
-                crops = tuple(entry.path for entry in sorted(os.scandir(folder), key=lambda e: e.name))
-                yield by_face[name], Place(str(folder), crops)
-    if found:
-        return
-    vggface2 = any(folders_with(root, VGGFACE2.fullmatch))
-    by_name = any(folders_with(root, "1.6".__eq__))
-    if vggface2 or by_name:
-        needed = "vox2_meta.csv" if vggface2 else "vox1_meta.csv"
-        problem, fix = "these faces bear no id of VoxCeleb", f"Give {needed} with --metadata"
-    else:
-        problem, fix = "no folders of faces", "Give the folder that holds the speakers' folders"
-    raise DataError(
-        problem,
-        file=root,
-        expected="id10001/VIDEO, NAME/1.6/VIDEO or n000012, with .jpg files",
-        found=None,
-        fix=fix,
-    )
+    by_face = {speaker.face: identity for identity, speaker in metadata.items()}
+    found = list(folders_with(root, lambda name: name in by_face or SPEAKER.fullmatch(name)))
+    if not found:
+        raise _no_faces(root)
+    for folder, name in ((parent / name, name) for parent, names in found for name in names):
+        if SPEAKER.fullmatch(name):
+            yield name, Place(str(folder), (str(folder),))
+        elif VGGFACE2.fullmatch(name):
+            yield by_face[name], Place(str(folder), ())
+        else:
+            # The folder between a person's and the videos' says how widely the faces were cut: 1.6.
+            yield by_face[name], Place(str(folder), tuple(sorted(entry.path for entry in os.scandir(folder))))
+
+
+def _no_faces(root: Path) -> DataError:
+    needed = {"vox2_meta.csv": VGGFACE2.fullmatch, "vox1_meta.csv": "1.6".__eq__}
+    missing = [file for file, sign in needed.items() if any(folders_with(root, sign))]
+    problem = "these folders of faces bear no id of VoxCeleb" if missing else "no folders of faces"
+    fix = f"Give {missing[0]} as metadata" if missing else "Give the folder that holds the speakers' folders"
+    expected = "id10001/VIDEO, NAME/1.6/VIDEO or n000012, with .jpg files"
+    return DataError(problem, file=root, expected=expected, found=folder_content(root), fix=fix)
 
 
 def _has_pictures(folder: str) -> bool:

@@ -83,7 +83,7 @@ def prepare(
     for each in lists:
         refuse_training_speakers(each, TRAINING_SETS[train])
     known = read_metadata(metadata)
-    rows = _Rows(known, FaceFolders(faces, known) if faces else None)
+    rows = _Rows(known, FaceFolders(faces, known, root) if faces else None)
     tested = {speaker for each in lists for speaker in each.speakers} if lists else VOX1_TEST
 
     tree = scan(root, lambda speaker: part_of(speaker) in TRAINING_SETS[train] or speaker in tested)
@@ -148,7 +148,7 @@ def _training_recordings(tree: Tree, train: str, tested: Collection[str]) -> lis
     if tree.twice:
         raise DataError(
             "an utterance is there twice", file=tree.root / tree.twice[0].path, expected="each utterance once",
-            found=f"{len(tree.twice):,} utterances again", fix="Remove one copy, or choose a folder that holds one",
+            found=f"{len(tree.twice):,} utterances again", fix="Remove one copy",
         )  # fmt: skip
     return learned
 
@@ -233,8 +233,8 @@ def _part_notes(tree: Tree, train: str) -> Iterator[str]:
     for part in TRAINING_SETS[train]:
         here = [recording for recording in tree.recordings if part_of(recording.speaker) == part]
         speakers = len({recording.speaker for recording in here})
-        full = PARTS[part]
-        yield f"{part}: {speakers:,} of {full.speakers:,} speakers, {len(here):,} of {full.utterances:,} utterances"
+        found = f"{speakers:,} of {PARTS[part].speakers:,} speakers"
+        yield f"{part}: {found}, {len(here):,} of {PARTS[part].utterances:,} utterances"
 
 
 def _left_out(tree: Tree, tested: Collection[str], path: Path) -> Iterator[str]:

@@ -55,9 +55,9 @@ def refuse_training_speakers(trials: TrialList, parts: Collection[str]) -> None:
     shared = sorted(speaker for speaker in trials.speakers if part_of(speaker) in parts)
     if shared:
         raise UsageError(
-            f"{trials.path}: {trials.title} tests on {len(trials.speakers):,} speakers, and {len(shared):,} of them "
-            f"are trained on ({', '.join(parts)}; the first is {shared[0]}). VoxCeleb1-E and H are made of all of "
-            "VoxCeleb1: train on vox2 for them, or test on VoxCeleb1-O"
+            f"{trials.path}: {trials.title} tests on {len(trials.speakers):,} speakers, and {len(shared):,} of "
+            f"them are trained on ({', '.join(parts)}; the first is {shared[0]}). VoxCeleb1-E and H are made of "
+            "all of VoxCeleb1: train on vox2 for them, or test on VoxCeleb1-O"
         )
 
 

@@ -202,7 +202,7 @@ def test_another_folder_has_a_problem_for_each_missing_file(tmp_path):
 def test_unknown_name_and_folder(tmp_path):
     with pytest.raises(UsageError, match=r"'SpeechOcean'; known: librispeech_mini, .*mean speechocean762\?"):
         check_data("SpeechOcean", tmp_path)
-    with pytest.raises(UsageError, match=r"known: librispeech_mini, speechocean762\.$"):
+    with pytest.raises(UsageError, match=r"known: librispeech_mini, speechocean762, voxceleb\.$"):
         check_data("qqq", tmp_path)
     assert_refused(
         lambda: check_data("librispeech_mini", tmp_path / "none"), "no such folder", "utterances.csv"
