@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
+from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.training.log import last_epoch
 from tests.celebrities import CN_SPEAKERS, CN_TRIALS, SMALL, write_cnceleb, write_faces
 from tests.training import ROOT, command_line, load_recipe
@@ -36,6 +38,11 @@ def test_audio_only(train, tmp_path):
     assert [(enrol, test, label) for enrol, test, _, label in scored] == [
         tuple(line.split()) for line in CN_TRIALS.splitlines()
     ]
+    stored = load_embeddings(run / "embeddings.npz")
+    unit = {name: v / np.linalg.norm(v) for name, v in zip(stored.ids, stored.vectors, strict=True)}
+    model = sum(unit[f"id00800/speech-01-00{k}.wav"] for k in (1, 2))
+    by_hand = model @ unit["test/id00800-singing-01-005.wav"] / np.linalg.norm(model)
+    assert float(scored[0][2]) == pytest.approx(by_hand, abs=1e-6), "the mean of the enrolment's recordings"
     labels = json.loads((run / "labels.json").read_text())
     assert len(labels) == 6
     assert set(labels) < set(CN_SPEAKERS), "nobody is trained on who is evaluated"
