@@ -8,24 +8,20 @@ import numpy as np
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from tests.conftest import voice, write_audio
+from tests.voxceleb import REAL_LINES, names_of
 
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 1,
     "validation_speakers": 2, "validation_interval": 1, "num_workers": 0, "device": "cpu",
 }  # fmt: skip
 """What makes a run of either recipe one of seconds."""
-VOX1_TRIALS = """\
-1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav
-0 id10270/x6uYqmx31kE/00001.wav id10300/ize_eiCFEg0/00003.wav
-1 id10270/x6uYqmx31kE/00001.wav id10270/GWXujl-xAVM/00017.wav
-0 id10270/x6uYqmx31kE/00001.wav id10273/0OCW1HUxZyg/00001.wav
-1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00022.wav
-0 id10270/x6uYqmx31kE/00001.wav id10284/Uzxv7Axh3Z8/00001.wav
+VOX1_TRIALS = f"""\
+{REAL_LINES}\
 1 id10273/E50E5hbggyM/00004.wav id10273/0OCW1HUxZyg/00001.wav
 1 id10284/Uzxv7Axh3Z8/00001.wav id10284/RNYNkXzY5Hk/00014.wav
 1 id10300/ize_eiCFEg0/00003.wav id10300/AytdA2W0Y_M/00006.wav
 """
-"""Lines of VoxCeleb1-O, as published."""
+"""Lines of VoxCeleb1-O, as published, with targets of four speakers."""
 VOX2_META = """\
 VoxCeleb2 ID,VGGFace2 ID,Gender,Set
 id00012 ,n000012 ,m ,dev 
@@ -59,10 +55,8 @@ def write_voxceleb(root, trials=VOX1_TRIALS):
     """
     for name in sorted({name for line in trials.splitlines() for name in line.split()[1:]}):
         write_speech(root / "vox1_test_wav" / "wav" / name)
-    for speaker in VOX2_SPEAKERS:
-        for video in ("21Uxsk56VDQ", "2DLq_Kkc1r8"):
-            for index in (1, 2):
-                write_speech(root / "vox2_dev" / "flac" / speaker / video / f"{index:05}.flac")
+    for name in names_of(VOX2_SPEAKERS):
+        write_speech((root / "dev" / "flac" / name).with_suffix(".flac"))
     (root / "trials.txt").write_text(trials)
     (root / "vox2_meta.csv").write_text(VOX2_META)
     return root
