@@ -15,6 +15,7 @@ from tests.training import ROOT, command_line, load_recipe
 
 RECIPE = ROOT / "recipes" / "VoxCeleb"
 HPARAMS = RECIPE / "hparams" / "voxceleb.yaml"
+SMALL_TEXT_TEACHER = "{text: {steps: 30, size: 16, layers: 1}}"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,8 @@ def test_audio_only(trained):
     ids=["face_feature", "face_classifier_quality", "face_and_text", "text"],
 )  # fmt: skip
 def test_teachers(train, tree, faces, tmp_path, options, architecture, logged, not_logged):
-    options = {**faces, "metadata": tree / "vox2_meta.csv", "architecture": architecture, **options}
+    given = {**faces, "metadata": tree / "vox2_meta.csv", "teachers": SMALL_TEXT_TEACHER}
+    options = {**given, "architecture": architecture, **options}
     names = {name.removeprefix("train ") for name in last_epoch(train(tmp_path / "run", **options))}
     assert names >= logged
     assert not names & not_logged
