@@ -16,7 +16,7 @@ REAL_LINES = """\
 """
 TEST_NAMES = sorted({name for line in REAL_LINES.splitlines() for name in line.split()[1:]})
 VOX1_SPEAKERS = ("id10001", "id10002", "id10003", "id10004", "id11251")
-VOX2_SPEAKERS = ("id00012", "id00015", "id00016", "id09272")
+VOX2_SPEAKERS = ("id00012", "id00015", "id00022", "id09272")
 VIDEOS = ("1zcIwhmdeo4", "7gWzIy6yIIk")
 
 

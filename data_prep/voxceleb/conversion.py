@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+import soundfile
+
 from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.corpora.voxceleb import PARTS, part_of
 from cmd_speaker.corpora.voxceleb_tree import packed_files
@@ -42,9 +44,9 @@ class Converted:
 def convert(source: str | Path, output: str | Path, workers: int | None = None) -> Converted:
     """Write each `SPEAKER/VIDEO/UTTERANCE.m4a` under `source` as flac, at the same place under `output`.
 
-    A folder called aac becomes flac. `output` may be `source`. A file takes its name when it is whole and as long
-    as its source's header says; one that an earlier run left is checked in the same way and kept. So a run that
-    was killed is started again. `workers` files are converted at a time; None: one a core.
+    A folder called aac becomes flac. `output` may be `source`. A file takes its name when it decodes and is as
+    long as its source's header says; one that an earlier run left is kept where its header says the same. So a
+    run that was killed is started again. `workers` files are converted at a time; None: one a core.
 
     Raises `DataError` where ffmpeg is missing or there is nothing to convert, and at the end, with everything
     else done, `DataErrors` with the files that failed; all of them are in `failed.csv` under `output`.
@@ -128,7 +130,7 @@ def _convert(ffmpeg: str, source: Path, output: Path, file: Path) -> bool | Data
             command += ["-ac", "1", "-ar", str(SAMPLE_RATE), "-sample_fmt", "s16", "-fflags", "+bitexact"]
             command += ["-flags:a", "+bitexact", "-threads", "1", "-f", "flac", str(temporary)]
             ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            if ended.returncode or not _is_whole(temporary, seconds):
+            if ended.returncode or not (_is_whole(temporary, seconds) and _decodes(temporary)):
                 said = ended.stderr.strip()[-300:] or "a file that is not whole"
                 raise DataError(
                     "not converted", file=file, expected=f"{seconds:.2f} s of flac",
@@ -146,6 +148,14 @@ def _is_whole(flac: Path, seconds: float) -> bool:
         return False
     fits = (info.sample_rate, info.channels) == (SAMPLE_RATE, 1)
     return fits and abs(info.seconds - seconds) <= LENGTH_TOLERANCE
+
+
+def _decodes(flac: Path) -> bool:
+    """Whether a flac file has what its header states, to its end."""
+    try:
+        return len(soundfile.read(str(flac), dtype="int16")[0]) == read_header(flac).samples
+    except soundfile.LibsndfileError:
+        return False
 
 
 def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -12,7 +12,7 @@ from data_prep.voxceleb.faces import FaceFolders
 from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
 from tests.voxceleb import write_tree
 
-# The first lines of the real files, with their separators.
+# Real rows of the three files, with their separators.
 VOX1_META = """\
 VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet
 id10001\tA.J._Buckley\tm\tIreland\tdev
@@ -28,7 +28,7 @@ Aaron_Motsoaledi \tid00015 \tn000015 \tm \tdev
 VOX2_META = """\
 VoxCeleb2 ID,VGGFace2 ID,Gender,Set
 id00012 ,n000012 ,m ,dev 
-id00016 ,n000016 ,f ,dev 
+id00022 ,n000022 ,f ,dev 
 """
 IRISH = Speaker("m", "Ireland", False, "A.J._Buckley")
 
@@ -64,7 +64,7 @@ def test_each_files_separator(meta):
     assert read_metadata([meta["vox1.csv"]])["id10001"] == IRISH
     assert read_metadata([meta["vox1.csv"]])["id10270"].is_test
     assert read_metadata([meta["vox2_named.csv"]])["id00012"] == Speaker("m", "", False, "n000012")
-    assert read_metadata([meta["vox2.csv"]])["id00016"] == Speaker("f", "", False, "n000016")
+    assert read_metadata([meta["vox2.csv"]])["id00022"] == Speaker("f", "", False, "n000022")
 
 
 def test_descriptions():
@@ -122,7 +122,7 @@ def test_texts_reach_training_and_validation_only_and_no_name_anything(tree, met
     fields = {u.spk_id: u.fields for manifest in (train, valid, test) for u in manifest}
     assert fields["id10001"]["text"] == "A man from Ireland."
     assert (fields["id10001"]["gender"], fields["id10001"]["nationality"]) == ("m", "Ireland")
-    assert fields["id00016"]["text"] == "A woman."
+    assert fields["id00022"]["text"] == "A woman."
     assert fields["id10004"]["text"] == "", "nothing is known about them"
     assert fields["id10270"] == {"session": "x6uYqmx31kE", "gender": "f", "nationality": "USA"}
     assert "4 speakers without metadata, the first is id00015" not in prepared.notes
