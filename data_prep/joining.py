@@ -48,7 +48,7 @@ class Clip(NamedTuple):
 
     @property
     def id(self) -> str:
-        """That of the recording, or of the first of several with the number of the others: `id00010/vlog-01-002+3`."""
+        """That of the recording, or of the first and the number of the others: `id00010/vlog-01-002+3`."""
         return f"{self.first.id}+{len(self.pieces) - 1}" if self.joined else self.first.id
 
     @property

@@ -41,8 +41,8 @@ def find_pictures(tree: Tree) -> tuple[set[Place], list[DataError]]:
         elif not place and pictures:
             errors.append(
                 DataError(
-                    f"{len(pictures)} pictures are nobody's", file=folder, expected="faces/speaker/*.jpg",
-                    found=pictures[0], fix="Put them into a folder called like the speaker",
+                    "pictures are nobody's", file=folder, expected="faces/speaker/*.jpg",
+                    found=f"{len(pictures)}, as {pictures[0]}", fix="Put them into the speaker's folder",
                 )
             )  # fmt: skip
         elif place and place not in known and (len(place) == 1 or place[:-1] in known):
