@@ -20,7 +20,7 @@ from cmd_speaker.model import SpeakerModel, read_utterance
 from cmd_speaker.progress import track
 from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr
-from cmd_speaker.results import evaluate_student
+from cmd_speaker.results import evaluate_student, listed_and_all_pairs
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.subset import training_subset
@@ -76,7 +76,8 @@ def make_recordings(corpus: Path, librispeech: Path, out: Path) -> dict[str, Rec
         folder = out / f"oracle_{name}"
         model = _train(corpus, folder, load_manifest(path, corpus))
         if not (folder / "results.json").is_file():
-            print(f"Oracle '{name}':", evaluate_student(model, test, prepared.test_trials, folder), sep="\n")
+            trials = listed_and_all_pairs(prepared.test_trials)
+            print(f"Oracle '{name}':", evaluate_student(model, test, trials, folder), sep="\n")
         found[name] = _recordings(model, embedded, folder)
     return found
 

@@ -1,8 +1,9 @@
-"""What a trained student is worth: embeddings, scores and error rates of one test list, in the run's folder."""
+"""What a trained student is worth: embeddings, scores and error rates of test lists, in the run's folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,50 @@ from cmd_speaker.evaluation.comparison import caution, compare, describe, table
 from cmd_speaker.evaluation.summary import Summary, summarise
 from cmd_speaker.files import write_json
 from cmd_speaker.lists.scores import load_scores
-from cmd_speaker.lists.trials import all_pairs
+from cmd_speaker.lists.speakers import trial_speakers
+from cmd_speaker.lists.trials import all_pairs, load_trials
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import Damage, SpeakerModel
 from cmd_speaker.progress import track
+from cmd_speaker.scoring.enrolment import load_enrol_map
 from cmd_speaker.scoring.job import ScoringJob
 from cmd_speaker.scoring.scorer import cosine_scores
+
+
+@dataclass(frozen=True)
+class EvaluationList:
+    """Trials of test utterances, and under which name their figures stand; without `trials` all pairs.
+
+    `enrol_map` names the utterances of the speakers who are enrolled with several.
+    """
+
+    name: str
+    trials: Path | None = None
+    enrol_map: Path | None = None
+
+    def speakers(self, test: Manifest) -> dict[str, str]:
+        """Test utterance, or enrolled model, -> speaker.
+
+        Raises `DataErrors` for every model that has an utterance of another speaker, or one that `test` lacks.
+        """
+        speakers = {utterance.id: utterance.spk_id for utterance in test}
+        if self.enrol_map is None:
+            return speakers
+        enrolled, models, errors = load_enrol_map(self.enrol_map).models, dict[str, str](), []
+        for model, utterances in enrolled.items():
+            theirs = {speakers.get(name, "") for name in utterances}
+            models[model] = min(theirs)
+            if len(theirs) > 1 or "" in theirs:
+                error = DataError(
+                    f"the speaker of the model '{model}' is not known", file=self.enrol_map,
+                    expected=f"utterances of one speaker of {test.path.name}",
+                    found=", ".join(f"{name} ({speakers.get(name, 'not there')})" for name in utterances[:5]),
+                    fix="Prepare the corpus again",
+                )  # fmt: skip
+                errors.append(error)
+        if errors:
+            raise DataErrors(f"{self.enrol_map}: {len(errors)} of {len(enrolled)} models are wrong", errors)
+        return speakers | models
 
 
 def embed_utterances(
@@ -46,31 +85,48 @@ def embed_utterances(
     ), errors
 
 
-def evaluate_student(model: SpeakerModel, test: Manifest, trials: Path, folder: str | Path) -> str:
-    """Embed `test`, score the list `trials` and all pairs, write everything below `folder`, and return a table.
+def listed_and_all_pairs(trials: Path) -> list[EvaluationList]:
+    """A list, under the name of its file, and all pairs of the test utterances."""
+    return [EvaluationList(trials.name, trials), EvaluationList("all pairs")]
 
-    Files: `embeddings.npz`, `scores.txt` with its record, and `results.json` (fractions, not percent).
+
+def check_lists(test: Manifest, lists: Sequence[EvaluationList]) -> None:
+    """Raise `DataError` or `DataErrors` where `test` lacks what a list needs, or contradicts its labels."""
+    for each in lists:
+        if each.trials is not None:
+            trial_speakers(load_trials(each.trials), each.speakers(test))
+
+
+def evaluate_student(
+    model: SpeakerModel, test: Manifest, lists: Sequence[EvaluationList], folder: str | Path
+) -> str:
+    """Embed `test`, score every list, write everything below `folder`, and return a table.
+
+    Files: `embeddings.npz`, `results.json` (fractions, not percent), and for each list its scores with their
+    record, `scores.txt` for the first and `scores_FILE.txt` for the others, but none for all pairs.
     """
     folder = Path(folder)
     embeddings, errors = embed_utterances(model, test.utterances, list_path=test.path)
     if errors:
         raise DataErrors(f"{test.path}: {len(errors)} of {len(test)} utterances cannot be embedded", errors)
     save_embeddings(folder / "embeddings.npz", embeddings)
-    speakers = {utterance.id: utterance.spk_id for utterance in test}
-    scored = ScoringJob(folder / "embeddings.npz", trials, folder / "scores.txt").run()
-    if scored.left_out:
-        raise DataErrors(
-            f"{trials}: {scored.left_out} trials cannot be scored", scored.errors, scored.left_out
-        )
-    listed = load_scores(folder / "scores.txt")
-    pairs, _ = cosine_scores(embeddings, all_pairs(embeddings.ids, [speakers[i] for i in embeddings.ids]))
-    rows: dict[str, Summary] = {
-        trials.name: summarise(listed, speakers),
-        "all pairs": summarise(pairs, speakers, replicates=0),
-    }
-    results = {name: summary.as_dict() for name, summary in rows.items()}
-    write_json(folder / "results.json", results)
-    return "\n".join(f"{name:<18} {summary}" for name, summary in rows.items())
+    rows: dict[str, Summary] = {}
+    for each in lists:
+        speakers = each.speakers(test)
+        if each.trials is None:
+            trials = all_pairs(embeddings.ids, [speakers[i] for i in embeddings.ids])
+            scores, _ = cosine_scores(embeddings, trials)
+            rows[each.name] = summarise(scores, speakers, replicates=0)
+            continue
+        out = folder / ("scores.txt" if each is lists[0] else f"scores_{each.trials.stem}.txt")
+        scored = ScoringJob(folder / "embeddings.npz", each.trials, out, enrol_map=each.enrol_map).run()
+        if scored.left_out:
+            summary = f"{each.trials}: {scored.left_out} trials cannot be scored"
+            raise DataErrors(summary, scored.errors, scored.left_out)
+        rows[each.name] = summarise(load_scores(out), speakers)
+    write_json(folder / "results.json", {name: summary.as_dict() for name, summary in rows.items()})
+    width = max(18, *map(len, rows))
+    return "\n".join(f"{name:<{width}} {summary}" for name, summary in rows.items())
 
 
 def compare_students(runs: Mapping[str, Path], test: Manifest, folder: str | Path) -> str:

@@ -1,16 +1,18 @@
 """Small runs of the recipe, for tests."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import numpy as np
 
+from cmd_speaker.training.pipeline import PIPELINE_KEYS
 from tests.teachers import draw_face
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "SpeechOcean762"
 HPARAMS = RECIPE / "hparams" / "text_teacher.yaml"
-OWN_KEYS = {"data_folder", "validation_speakers", "training_speakers", "utterances_per_speaker", "test"}
+OWN_KEYS = PIPELINE_KEYS | {"validation_speakers"}
 """Those that the recipe's train.py reads itself."""
 SMALL = {
     "width": 8, "embedding_size": 12, "batch_size": 4, "crop_seconds": 0.5, "number_of_epochs": 2,
@@ -68,8 +70,20 @@ def with_faces(prepare, pictures):
 
 def arguments(corpus, folder, hparams=HPARAMS, **changes):
     """The command line of a small run, without the command."""
-    options = {**SMALL, "data_folder": corpus, "output_folder": folder, **changes}
+    return command_line(hparams, {**SMALL, "data_folder": corpus, "output_folder": folder, **changes})
+
+
+def command_line(hparams, options):
+    """What follows `cmd-speaker train`."""
     return [str(hparams), *(str(part) for key, value in options.items() for part in (f"--{key}", value))]
+
+
+def load_recipe(folder):
+    """A recipe's train.py, as a module."""
+    spec = importlib.util.spec_from_file_location("recipe_under_test", folder / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def weights(folder):

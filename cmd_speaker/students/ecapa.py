@@ -7,19 +7,23 @@ from typing import Any
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 from torch import Tensor
 
+AGGREGATION = 1536
+"""Channels of the aggregation layer in the paper, at both widths."""
+
 
 class EcapaTdnn(ECAPA_TDNN):
     """ECAPA-TDNN (Desplanques et al., Interspeech 2020), SpeechBrain's implementation.
 
     `width` is the number of channels of the four blocks (512 or 1024 in the paper); the aggregation
-    layer has three times as many. The parameter names are SpeechBrain's own.
+    layer has three times as many, but no more than the paper's 1536 (SpeechBrain's recipe has 3072 beside
+    1024). The parameter names are SpeechBrain's own.
     """
 
     def __init__(self, n_mels: int = 80, width: int = 512, embedding_size: int = 192) -> None:
         super().__init__(
             n_mels,
             lin_neurons=embedding_size,
-            channels=[width, width, width, width, 3 * width],
+            channels=[width, width, width, width, min(3 * width, AGGREGATION)],
             attention_channels=min(128, width),
             se_channels=min(128, width),
         )

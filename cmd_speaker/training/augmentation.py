@@ -35,8 +35,8 @@ def waveform_augmenter(
 
     A step applies a random number of them, in random order. `noise_folder` holds noise recordings (MUSAN,
     for example), searched recursively; without one the noise is white. `rir_folder` holds room impulse
-    responses; without one they are drawn from a statistical model. `speeds` are percentages, signal-to-noise
-    ratios dB.
+    responses, likewise, for example RIRS_NOISES; without one they are drawn from a statistical model. `speeds`
+    are percentages, signal-to-noise ratios dB.
     """
     parts: list[torch.nn.Module] = []
     if speed:
@@ -92,12 +92,16 @@ class RandomReverb(AddReverb):
     """Convolves the batch with a random room impulse response.
 
     Without files the response is Gaussian noise that decays by 60 dB in 0.1 to 0.6 s after a direct path
-    (Polack's statistical model).
+    (Polack's statistical model). Of RIRS_NOISES (OpenSLR 28; Ko et al., ICASSP 2017) the simulated responses are
+    taken, as most recipes do: its other folders hold noises too, and responses of eight channels.
     """
 
     def __init__(self, folder: str | Path | None) -> None:
         super().__init__(csv_file="")
-        self.files = audio_files(folder) if folder else []
+        self.files = []
+        if folder:
+            simulated = Path(folder) / "simulated_rirs"
+            self.files = audio_files(simulated if simulated.is_dir() else folder)
 
     def _load_rir(self, waveforms: Tensor) -> Tensor:
         if self.files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import speechbrain as sb
 import torch
@@ -40,6 +41,8 @@ def train_student(
     for `train`; without any the student learns from audio only.
     """
     brain, loader = build_brain(recipe, train, valid, teachers)
+    if folder := recipe.hparams.get("init_from"):
+        recipe.run.add_checksums(Path(folder) / "model.json")
     recipe.run.begin()
     # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
     bar = sys.stderr.isatty() and not brain.noprogressbar

@@ -28,6 +28,7 @@ from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
 from cmd_speaker.teachers.head import HEAD_KINDS
 from cmd_speaker.teachers.modalities import MODALITIES
+from cmd_speaker.training.initialise import initialise_student
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
 from cmd_speaker.training.run import Run, open_run
@@ -41,7 +42,7 @@ SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
-    "sample_inputs", "joint_teachers", "teacher_head",
+    "sample_inputs", "joint_teachers", "teacher_head", "init_from",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""
@@ -51,6 +52,7 @@ LEAST: dict[str, tuple[Any, float]] = {
     "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 4),
     "corpus_seed": (int, 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
+    "weight_decay": ((int, float), 0),
 }  # fmt: skip
 """Kind and least value of the numbers that recipes have, where they have them."""
 SCHEDULES = {
@@ -150,6 +152,8 @@ def _build(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], st
         seed_everything(int(top_level(path, resolved)["seed"][1].value))
         hparams = load_hyperpyyaml(StringIO(text), overrides)
         _check_objects(hparams)
+        if folder := hparams.get("init_from"):
+            initialise_student(hparams["student"], hparams["front_end"], folder)
     except (TypeError, ValueError, ImportError, AttributeError, KeyError, AssertionError, ZeroDivisionError,
             RuntimeError, yaml.YAMLError, RuamelError) as error:  # fmt: skip
         raise DataError(
@@ -177,13 +181,15 @@ def _check_keys(path: Path, own_keys: set[str]) -> None:
 
 
 def _check_values(path: Path, resolved: str) -> None:
-    """Numbers within their bounds, before anything is built from them."""
-    nodes = top_level(path, resolved)
+    """Numbers within their bounds, before anything is built from them; null only where the file has it."""
+    nodes, own = top_level(path, resolved), top_level(path)
     for key in sorted((LEAST.keys() | SCHEDULES) & nodes.keys()):
         value = plain_value(nodes[key][1])
+        if value is None and plain_value(own[key][1]) is None:
+            continue
         if expected := _expected(key, value):
             raise DataError(
-                f"bad value of '{key}'", file=path, row=top_level(path)[key][0],
+                f"bad value of '{key}'", file=path, row=own[key][0],
                 expected=expected, found=repr(value), fix=f"Correct it there or give --{key}",
             )  # fmt: skip
 

@@ -16,7 +16,7 @@ from cmd_speaker.errors import UsageError, exit_code_of
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
-from cmd_speaker.results import compare_students, evaluate_student
+from cmd_speaker.results import compare_students, evaluate_student, listed_and_all_pairs
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.recipe import Recipe, open_recipe
 from cmd_speaker.training.subset import training_subset
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
         student.run.add_checksums(*vars(corpus).values())
         model = train_one(student, train, (valid, valid_trials))
         if hparams["test"]:
-            print(evaluate_student(model, test, corpus.test_trials, student.folder))
+            print(evaluate_student(model, test, listed_and_all_pairs(corpus.test_trials), student.folder))
     recipe.run.begin()
     if not hparams["test"]:
         return

@@ -1,22 +1,18 @@
 """Training runs on the tiny corpus."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from cmd_speaker.cli import app
 from cmd_speaker.errors import exit_code_of
-from tests.training import RECIPE, arguments, text_and_face, with_faces
+from tests.training import RECIPE, arguments, load_recipe, text_and_face, with_faces
 
 
 @pytest.fixture(scope="session")
 def recipe():
     """The recipe's train.py, as a module."""
-    spec = importlib.util.spec_from_file_location("recipe_under_test", RECIPE / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe(RECIPE)
 
 
 @pytest.fixture(scope="session")

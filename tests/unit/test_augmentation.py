@@ -65,6 +65,32 @@ def test_a_response_from_a_file_is_used(tmp_path):
     torch.testing.assert_close(RandomReverb(tmp_path)(SPEECH), SPEECH, rtol=1e-3, atol=1e-3)
 
 
+def test_musan_and_rirs_noises_as_they_are_unpacked(tmp_path):
+    """Of MUSAN all recordings, at any depth, beside its texts; of RIRS_NOISES the simulated responses only."""
+    musan = (
+        "music/fma/music-fma-0000.wav",
+        "noise/free-sound/noise-free-sound-0000.wav",
+        "noise/sound-bible/a.wav",
+    )
+    rirs = (
+        "simulated_rirs/smallroom/Room001/Room001-00001.wav", "pointsource_noises/noise-free-sound-0000.wav",
+        "simulated_rirs/largeroom/Room200/Room200-00100.wav",
+        "real_rirs_isotropic_noises/RVB2014_type1_noise_largeroom1_1.wav",
+    )  # fmt: skip
+    texts = (
+        "musan/README",
+        "musan/noise/free-sound/ANNOTATIONS",
+        "RIRS_NOISES/simulated_rirs/smallroom/rir_list",
+    )
+    for name in (*(f"musan/{each}" for each in musan), *(f"RIRS_NOISES/{each}" for each in rirs), *texts):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    noise, reverb = RandomNoise(tmp_path / "musan", 0, 15), RandomReverb(tmp_path / "RIRS_NOISES")
+    assert noise.files == [tmp_path / "musan" / each for each in musan]
+    assert reverb.files == sorted(tmp_path / "RIRS_NOISES" / each for each in rirs[::2])
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(DataError, match="no audio files"):
         waveform_augmenter(noise=True, noise_folder=tmp_path)
