@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,14 @@ class Face:
     probability: float
     points: np.ndarray
     found: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "box": self.box.tolist(), "points": self.points.tolist()}
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Face:
+        """From what `as_dict` gave."""
+        return cls(**{**stored, "box": np.array(stored["box"]), "points": np.array(stored["points"])})
 
 
 class FaceDetector:

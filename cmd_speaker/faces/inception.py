@@ -1,4 +1,4 @@
-"""InceptionResnetV1 (Szegedy et al. 2017), as in facenet-pytorch: 160 by 160 pixels -> 512 numbers of length 1."""
+"""InceptionResnetV1 (Szegedy et al. 2017), as in facenet-pytorch: 160 by 160 pixels -> 512 numbers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ class InceptionEncoder:
     """The network with its weights; made by `published` or `from_file`."""
 
     def __init__(self, network: Any, name: str, device: str) -> None:
+        import torch
+
         from cmd_speaker.teachers.weights import weights_checksum
 
         self.device = device
         self.network = network.eval().requires_grad_(False)
+        # A bank holds embeddings at their own length; this network brings them to 1, unless it classifies.
+        self.network.classify, self.network.logits = True, torch.nn.Identity()
         self.model = f"InceptionResnetV1 {name}, weights {weights_checksum(network)}"
         self.network.to(device)
 

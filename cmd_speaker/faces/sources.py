@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Source:
+class FaceSource:
     """A picture, or frame `frame` of `frames` that are spread evenly over a video; `id` is its name in all files.
 
-    `level`, `key`, `speaker` and `session` say whose it is, as in a bank; `quality` is what the manifest knows of it.
+    `level`, `key`, `speaker` and `session` say whose it is, as in a bank; `quality` is what the manifest says.
     """
 
     id: str
@@ -47,41 +47,47 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Sources:
+class FaceSources:
     """What is looked at, at most so many of a key; `missing` faces are named in a manifest and are not there.
 
     `passed_over` counts the pictures of folders that were not needed.
     """
 
-    chosen: list[Source]
+    chosen: list[FaceSource]
     passed_over: int
     missing: list[DataError]
 
 
-def find_sources(manifests: Sequence[Manifest], data_root: str | Path | None, per_key: int) -> Sources:
+def find_sources(
+    manifests: Sequence[Manifest], data_root: str | Path | None, per_key: int, *, crops: bool = False
+) -> FaceSources:
     """The pictures and videos that the manifests' column `face` names, `per_key` for each of their keys.
 
-    Of more pictures, and of a video's frames, those are taken that lie evenly. Raises `DataError` or `DataErrors`
-    as `face_places` does, for videos without ffmpeg, and where no face that is named is there.
+    Of more pictures, and of a video's frames, those are taken that lie evenly. `crops`: no detector will look at
+    them, and what the manifest says of one counts. Raises `DataError` or `DataErrors` as `face_places` does, for
+    videos without ffmpeg, and where no face that is named is there.
     """
-    found: dict[tuple[str, str], dict[tuple[str, int], Source]] = {}
+    found: dict[tuple[str, str], dict[str, FaceSource]] = {}
     missing: list[DataError] = []
     places = 0
     for manifest in manifests:
         for place in face_places(manifest, data_root):
             places += 1
+            quality = place.given_quality() if crops else {}
             try:
-                for source in _sources_of(place, data_root, per_key):
-                    own = found.setdefault((source.level, source.key), {})
-                    own.setdefault((source.id, source.frame), source)
+                sources = _sources_of(place, data_root, per_key, quality)
             except DataError as error:
                 missing.append(error.at(manifest.path, place.row))
+                continue
+            own = found.setdefault((place.level, place.key), {})
+            for source in sources:
+                own.setdefault(source.id, source)
     if not found:
         raise DataErrors(f"none of the {places} faces that are named is there", missing)
     chosen = [source for own in found.values() for source in evenly(list(own.values()), per_key)]
     _refuse_videos_without_ffmpeg(chosen)
     total = sum(len(own) for own in found.values())
-    return Sources(_with_different_names(chosen), total - len(chosen), missing)
+    return FaceSources(_with_different_names(chosen), total - len(chosen), missing)
 
 
 def evenly(items: Sequence[T], count: int) -> list[T]:
@@ -131,15 +137,19 @@ def _no_video(video: Path, found: str) -> DataError:
     )  # fmt: skip
 
 
-def _sources_of(place: FacePlace, data_root: str | Path | None, per_key: int) -> list[Source]:
+def _sources_of(
+    place: FacePlace, data_root: str | Path | None, per_key: int, quality: dict[str, float]
+) -> list[FaceSource]:
     owner = (place.level, place.key, place.speaker, place.session)
-    quality = place.given_quality()
     if place.path.suffix.lower() in VIDEOS and place.path.is_file():
         name = _name(place.path, data_root)
         return [
-            Source(f"{name}#{k + 1}", place.path, *owner, k, per_key, quality=quality) for k in range(per_key)
+            FaceSource(f"{name}#{k + 1}", place.path, *owner, k, per_key, quality=quality)
+            for k in range(per_key)
         ]
-    return [Source(_name(path, data_root), path, *owner, quality=quality) for path in pictures_at(place.path)]
+    return [
+        FaceSource(_name(path, data_root), path, *owner, quality=quality) for path in pictures_at(place.path)
+    ]
 
 
 def _name(path: Path, data_root: str | Path | None) -> str:
@@ -149,7 +159,7 @@ def _name(path: Path, data_root: str | Path | None) -> str:
     return path.as_posix()
 
 
-def _with_different_names(sources: list[Source]) -> list[Source]:
+def _with_different_names(sources: list[FaceSource]) -> list[FaceSource]:
     """A picture that is, say, an utterance's and its session's too has the second time another name."""
     seen: set[str] = set()
     named = []
@@ -160,7 +170,7 @@ def _with_different_names(sources: list[Source]) -> list[Source]:
     return named
 
 
-def _refuse_videos_without_ffmpeg(sources: Sequence[Source]) -> None:
+def _refuse_videos_without_ffmpeg(sources: Sequence[FaceSource]) -> None:
     video = next((source.path for source in sources if source.frames), None)
     lacking = [program for program in ("ffmpeg", "ffprobe") if shutil.which(program) is None]
     if video is not None and lacking:
