@@ -69,7 +69,10 @@ class InceptionEncoder:
         state = {name: value for name, value in state.items() if not name.startswith("logits.")}
         with torch.device("meta"):
             network = facenet().InceptionResnetV1(pretrained=None)
-        _refuse_other_weights(path, network.state_dict(), state)
+        wanted = network.state_dict()
+        # Older files lack these counters, which only training needs.
+        state = {name: torch.tensor(0) for name in wanted if name.endswith("num_batches_tracked")} | state
+        _refuse_other_weights(path, wanted, state)
         floats = {
             name: value.float() if value.is_floating_point() else value for name, value in state.items()
         }
@@ -84,7 +87,7 @@ class InceptionEncoder:
     def embed(self, crops: np.ndarray) -> np.ndarray:
         import torch
 
-        images = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float()
+        images = torch.tensor(crops, device=self.device).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
             return self.network((images - 127.5) / 128).cpu().numpy()
 
