@@ -58,7 +58,7 @@ def faces(
     found, errors = embed_faces(
         [load_manifest(path, data_root) for path in manifests],
         out,
-        lambda: open_encoder(encoder, device, form, batch_size),
+        open_encoder(encoder, device, form, batch_size),
         options,
         data_root=data_root,
         device=device,

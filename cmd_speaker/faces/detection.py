@@ -113,8 +113,11 @@ def _scaled_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _unscaled(face: Face, shape: tuple[int, ...], scaled: tuple[int, int]) -> Face:
-    """The face in the pixels of the picture as it was, whose `shape` begins with height and width."""
+def _unscaled(face: Face, shape: tuple[int, ...], scaled: tuple[int, int]) -> Face | None:
+    """The face in the pixels of the picture as it was, whose `shape` begins with height and width.
+
+    None where not a pixel of it is in the picture.
+    """
     factors = np.array([shape[1] / scaled[1], shape[0] / scaled[0]])
     box = np.clip(face.box * np.tile(factors, 2), 0, np.tile([shape[1], shape[0]], 2))
-    return replace(face, box=box, points=face.points * factors)
+    return replace(face, box=box, points=face.points * factors) if (box[2:] - box[:2]).min() >= 1 else None

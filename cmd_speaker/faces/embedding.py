@@ -111,9 +111,9 @@ def read_or_error(source: FaceSource) -> np.ndarray | DataError:
 
 
 def _region(picture: np.ndarray, face: Face) -> np.ndarray:
-    """The box in the picture as it was; one pixel at least."""
+    """The box in the picture as it was."""
     left, top = np.floor(face.box[:2]).astype(int)
-    right, bottom = np.maximum(np.ceil(face.box[2:]).astype(int), (left + 1, top + 1))
+    right, bottom = np.ceil(face.box[2:]).astype(int)
     return picture[top:bottom, left:right]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class Options:
 def embed_faces(
     manifests: Sequence[Manifest],
     folder: Path,
-    make_encoder: Callable[[], FaceEncoder],
+    encoder: FaceEncoder,
     options: Options,
     *,
     data_root: str | Path | None = None,
@@ -67,7 +67,6 @@ def embed_faces(
     reasons are written before), and as `find_sources` does.
     """
     sources = find_sources(manifests, data_root, options.per_key, crops=not options.detect)
-    encoder = make_encoder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder, wait=False):
@@ -85,7 +84,8 @@ def _check_settings(
 ) -> None:
     """Write down what `folder` is for, or raise `DataError` where it is for something else."""
     pictures = [[each.id, each.level, each.key, each.speaker, each.session] for each in sources]
-    settings = {"encoder": encoder.model, **asdict(options), "pictures": json_checksum(pictures)}
+    known = f"{len(pictures)} of SHA-256 {json_checksum(pictures)}"
+    settings = {"encoder": encoder.model, **asdict(options), "pictures": known}
     path = folder / "settings.json"
     if not path.exists():
         save_stamped(path, VERSION, {"settings": settings})

@@ -16,6 +16,7 @@ from PIL import Image
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.manifest import Manifest
+from cmd_speaker.progress import track
 from cmd_speaker.teachers.pictures import FacePlace, face_places, pictures_at, read_picture
 
 VIDEOS = (".mp4", ".webm")
@@ -71,7 +72,8 @@ def find_sources(
     missing: list[DataError] = []
     places = 0
     for manifest in manifests:
-        for place in face_places(manifest, data_root):
+        named = face_places(manifest, data_root)
+        for place in track(named, f"Looking for the faces of {manifest.path.name}", len(named)):
             places += 1
             quality = place.given_quality() if crops else {}
             try:

@@ -17,7 +17,7 @@ from cmd_speaker.quality import image
 from cmd_speaker.teachers.pictures import read_picture
 from cmd_speaker.teachers.vectors import VectorTeacher
 from tests.faces import grace_hopper, write_encoder
-from tests.teachers import write_faces
+from tests.teachers import draw_face, write_faces
 
 CROPS = Options(per_key=9, batch_size=3, min_size=10, detect=False)
 
@@ -62,7 +62,7 @@ def crops(tmp_path):
 
 
 def go(manifest, folder, encoder=None, options=CROPS):
-    return embed_faces([manifest], folder, lambda: encoder or Mean(), options, data_root=manifest.path.parent)
+    return embed_faces([manifest], folder, encoder or Mean(), options, data_root=manifest.path.parent)
 
 
 def rows_of(path):
@@ -132,7 +132,10 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(crops, tmp_path, monkeypatch
     assert again.seen == 5
     go(crops, tmp_path / "out", third)
     assert third.seen == 0
-    for name in ("faces.safetensors", "faces.csv", "left_out.csv", "coverage.json", "contact_sheet.jpg"):
+    vectors = [load_embeddings(tmp_path / name / "faces.safetensors") for name in ("out", "whole")]
+    assert vectors[0].ids == vectors[1].ids
+    assert np.array_equal(vectors[0].vectors, vectors[1].vectors)
+    for name in ("faces.csv", "left_out.csv", "coverage.json", "contact_sheet.jpg"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -144,7 +147,7 @@ def test_another_run_in_the_same_folder_is_refused(crops, tmp_path):
     ):
         go(crops, tmp_path / "out", options=other)
     Image.new("RGB", (30, 20), "red").save(tmp_path / "b" / "9.png")
-    with pytest.raises(DataError, match="begun with other settings .expected pictures"):
+    with pytest.raises(DataError, match=r"expected pictures 12 of .*, found pictures 13 of "):
         go(crops, tmp_path / "out")
     with locked(tmp_path / "out"), pytest.raises(UsageError, match="another run fills"):
         go(crops, tmp_path / "out")
@@ -198,6 +201,28 @@ def test_faces_are_found_aligned_and_embedded(cli, tmp_path):
     red, _, blue = vectors.vectors[0, :3]
     assert red > blue, "skin"
     assert "e.onnx" in vectors.model
+
+
+def test_a_student_is_trained_under_the_faces(cli, train, tmp_path, capsys):
+    """Crops of two training speakers and of one who is held out."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for speaker in ("2034", "9001", "5195"):
+        for k in range(3):
+            draw_face(tmp_path / speaker / f"{k}.png", rng.uniform(0, 255, 3), rng, pixels=60)
+        rows += [(f"{speaker}-{k}", speaker, "", f"$data_root/{speaker}") for k in range(2)]
+    write_faces(tmp_path / "m.csv", rows, tmp_path)
+    code, _, _ = cli(
+        "faces", tmp_path / "m.csv", "--out", tmp_path / "faces", "--data-root", tmp_path, "--no-detect",
+        "--encoder", write_encoder(tmp_path / "e.onnx"),
+    )  # fmt: skip
+    assert code == 0
+    train(
+        tmp_path / "run", number_of_epochs=1, vector_teacher=1, vectors=tmp_path / "faces" / "faces.safetensors",
+        vectors_table=tmp_path / "faces" / "faces.csv", quality_weights=True, vector_quality="face_sharpness",
+        speech_quality="none", text_quality="none",
+    )  # fmt: skip
+    assert "2 training speakers with 6 different vectors" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def astronaut():
     [(grace_hopper, (265, 232), 200, 86), (astronaut, (224, 120), 125, None)],
 )
 def test_one_face_where_it_is(detector, photograph, centre, height, width):
-    """Places read off the photographs by eye: the middle of the face, its height, and how far apart the eyes are."""
+    """Places read off the photographs by eye: the face's middle and height, the distance of the eyes."""
     picture = photograph()
     face = detector.detect([picture])[0]
     left, top, right, bottom = face.box

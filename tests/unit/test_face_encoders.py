@@ -152,10 +152,9 @@ def test_inception_from_a_file_and_by_name(published, monkeypatch):
     state = {k: v.float() for k, v in torch.load(published, weights_only=True).items()}
     theirs = InceptionResnetV1(classify=False, num_classes=8631)
     theirs.load_state_dict({k: v for k, v in state.items() if "logits" not in k})
+    image = fixed_image_standardization(torch.tensor(crop).float()).permute(2, 0, 1)
     with torch.inference_mode():
-        expected = theirs.eval()(
-            fixed_image_standardization(torch.from_numpy(crop).float()).permute(2, 0, 1)[None]
-        )
+        expected = theirs.eval()(image[None])
     length = np.linalg.norm(found)
     assert abs(length - 1) > 0.01, "not brought to length 1: the norm is a quality"
     assert found / length == pytest.approx(expected.numpy(), abs=1e-5)
