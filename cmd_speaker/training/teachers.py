@@ -26,6 +26,8 @@ def prepare_teachers(
     hparams, prepared = recipe.hparams, []
     active = {name: each for name, each in hparams.get("distillation", {}).items() if each.terms}
     teachers = {name: each for name, each in hparams.get("teachers", {}).items() if name in active}
+    if not teachers:
+        return []
     # What the student and the later teachers will ask for must not be missing after the first was fitted.
     check_batch(train, hparams["batch_size"])
     read_columns(train, columns(sources(active.values())))
@@ -48,7 +50,7 @@ def prepare_teachers(
             recipe.run.add_checksums(folder / "head.safetensors")
         print(describe(found))
         prepared.append(found)
-    if prepared and hparams["permute_teacher"]:
+    if hparams["permute_teacher"]:
         print("Control: every speaker is given another speaker's teacher.")
         return [each.permuted(hparams["seed"]) for each in prepared]
     return prepared
