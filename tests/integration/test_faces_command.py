@@ -10,6 +10,7 @@ from PIL import Image
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.faces import run
+from cmd_speaker.faces.embedding import Rules
 from cmd_speaker.faces.report import COLUMNS, GAP, PIXELS, TEXT
 from cmd_speaker.faces.run import Options, embed_faces
 from cmd_speaker.files import locked
@@ -168,6 +169,19 @@ def test_no_face_at_all(crops, tmp_path):
     assert not (tmp_path / "out" / "faces.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("quality", "status"),
+    [
+        ({"face_size": 40.0}, "used"),
+        ({"face_size": 39.0}, "too_small"),
+        ({"face_size": 40.0, "detector_probability": 0.9}, "used"),
+        ({"face_size": 39.0, "detector_probability": 0.89}, "too_unsure"),
+    ],
+)
+def test_which_faces_are_good_enough(quality, status):
+    assert Rules(0.9, 40).judge(quality) == status
+
+
 def test_the_contact_sheet(crops, tmp_path):
     """Nine used in two rows of eight, three others in one; two titles."""
     go(crops, tmp_path / "out")
@@ -184,20 +198,24 @@ def test_faces_are_found_aligned_and_embedded(cli, tmp_path):
     Image.fromarray(grace_hopper()).save(tmp_path / "grace.jpg", quality=95)
     Image.new("RGB", (80, 80), "green").save(tmp_path / "green.png")
     Image.fromarray(grace_hopper()).resize((64, 75)).save(tmp_path / "small.png")
-    rows = [(name, name, "", f"$data_root/{name}") for name in ("grace.jpg", "green.png", "small.png")]
+    twice = np.asarray(Image.fromarray(grace_hopper()).resize((256, 300)))
+    Image.fromarray(np.hstack([twice, twice[:, ::-1]])).save(tmp_path / "twice.png")
+    names = ("grace.jpg", "green.png", "small.png", "twice.png")
+    rows = [(name, name, "", f"$data_root/{name}") for name in names]
     write_faces(tmp_path / "m.csv", rows, tmp_path)
     arguments = ("faces", tmp_path / "m.csv", "--out", tmp_path / "out", "--data-root", tmp_path)
     code, out, err = cli(*arguments, "--encoder", write_encoder(tmp_path / "e.onnx"))
     assert (code, err) == (0, f"{tmp_path}/out/faces.safetensors, {tmp_path}/out/faces.csv; look at "
                               f"{tmp_path}/out/contact_sheet.jpg\n")  # fmt: skip
-    assert "| used | 1 |" in out
+    assert "| used | 2 |" in out
+    assert "| with several faces | 1 |" in out
     reasons = [(row["ID"], row["reason"]) for row in rows_of(tmp_path / "out" / "left_out.csv")]
     assert reasons == [("green.png", "undetected"), ("small.png", "too_small")]
     row = rows_of(tmp_path / "out" / "faces.csv")[0]
     assert float(row["detector_probability"]) > 0.99
     assert 150 < float(row["face_size"]) < 220, "the shorter side of the box, as the photograph has it"
     vectors = load_embeddings(tmp_path / "out" / "faces.safetensors")
-    assert vectors.vectors.shape == (1, 6)
+    assert vectors.vectors.shape == (2, 6)
     red, _, blue = vectors.vectors[0, :3]
     assert red > blue, "skin"
     assert "e.onnx" in vectors.model
