@@ -27,7 +27,7 @@ class Face:
     """The chosen face of a picture: `box` [4] (left, top, right, bottom) and `points` [5, 2] in its pixels.
 
     `points` are the eyes, the nose and the corners of the mouth, the picture's left before its right.
-    `found` counts all faces of the picture.
+    `found` counts the faces of the picture of which the detector is sure.
     """
 
     box: np.ndarray
@@ -95,7 +95,7 @@ class FaceDetector:
         sure = probabilities >= self.sure
         best = int(np.argmax(np.where(sure, areas, -1) if sure.any() else probabilities))
         chosen = np.asarray(points[best], np.float64)
-        return Face(boxes[best], float(probabilities[best]), chosen, len(boxes))
+        return Face(boxes[best], float(probabilities[best]), chosen, int(sure.sum()))
 
 
 def facenet() -> ModuleType:

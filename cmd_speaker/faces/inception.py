@@ -102,7 +102,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise DataError(
             "the file holds no weights that can be loaded without running its code", file=path,
-            expected="a state_dict saved by torch.save", found=str(error).splitlines()[0],
+            expected="a state_dict saved by torch.save", found=str(error).partition("\n")[0],
             fix="Save it as torch.save(network.state_dict(), FILE)",
         ) from error  # fmt: skip
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -51,8 +51,8 @@ class OnnxEncoder:
             raise self._refused(", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs))
         self.channels_first, self.dtype, self.input = channels == 1, TYPES[inputs[0].type], inputs[0].name
         sides = shape[2:] if self.channels_first else shape[1:3]
-        self.height, self.width = (side if isinstance(side, int) else ARCFACE_PIXELS for side in sides)
-        self.batch = shape[0] if isinstance(shape[0], int) else None
+        self.height, self.width = (_fixed(side) or ARCFACE_PIXELS for side in sides)
+        self.batch = _fixed(shape[0])
         self.batch_size = self.batch or batch_size
         self.output = self.session.get_outputs()[0].name
         self._try()
@@ -87,7 +87,7 @@ class OnnxEncoder:
             found = self._run(np.zeros((count, self.height, self.width, 3), np.uint8))
         # onnxruntime's own errors have no common base but Exception.
         except Exception as error:
-            raise self._refused(str(error).splitlines()[0]) from error
+            raise self._refused(str(error).partition("\n")[0]) from error
         if found.ndim < 2 or found.shape != (count, found.shape[1], *[1] * (found.ndim - 2)):
             raise self._refused(f"an output {self.output} {list(found.shape)} for {count} pictures")
 
@@ -97,6 +97,11 @@ class OnnxEncoder:
             expected="one input of floats [n, 3, H, W] or [n, H, W, 3] and a first output [n, D]", found=found,
             fix="Give the graph of the encoder alone, without detector or classifier",
         )  # fmt: skip
+
+
+def _fixed(side: int | str | None) -> int | None:
+    """A number in the shape of an input; a free one has a name, nothing or, in some exports, -1."""
+    return side if isinstance(side, int) and side > 0 else None
 
 
 def _open(path: Path, device: str) -> Any:
@@ -118,7 +123,7 @@ def _open(path: Path, device: str) -> Any:
     # onnxruntime's own errors have no common base but Exception.
     except Exception as error:
         raise DataError(
-            "not an ONNX graph that onnxruntime can load", file=path, found=str(error).splitlines()[0],
+            "not an ONNX graph that onnxruntime can load", file=path, found=str(error).partition("\n")[0],
             fix="Export it again, or copy it again, with the file of its weights beside it if it has one",
         ) from error  # fmt: skip
 
