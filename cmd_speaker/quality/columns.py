@@ -78,7 +78,7 @@ def measure_speech(samples: np.ndarray, names: Sequence[str]) -> Values:
 
 def measure_face(place: Path, names: Sequence[str]) -> Values:
     """The measures `names` of a picture, or the mean of those in a folder; raises `DataError` as reading does."""
-    pictures = [read_picture(path) for path, _ in pictures_at(place)]
+    pictures = [read_picture(path) for path in pictures_at(place)]
     return {name: float(np.mean([image.MEASURES[name](each) for each in pictures])) for name in names}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,82 @@ def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list
     Raises `DataError` (a picture of two speakers, no face at all) or `DataErrors` (every missing or unreadable
     picture and every folder without one, each with its first row).
     """
+    inputs: list[TeacherInput] = []
+    errors = []
+    places = face_places(manifest, data_root)
+    for place in places:
+        try:
+            quality = place.given_quality()
+            inputs += [
+                TeacherInput(
+                    place.level, place.key, place.speaker, place.session, _checksum(path), str(path), quality
+                )
+                for path in pictures_at(place.path)
+            ]
+        except DataError as error:
+            errors.append(error.at(manifest.path, place.row))
+    if errors:
+        raise DataErrors(f"{manifest.path}: {len(errors)} of {len(places)} faces cannot be used", errors)
+    return inputs
+
+
+@dataclass(frozen=True)
+class FacePlace:
+    """A value of the column `face`, and the utterances of one speaker that name it."""
+
+    path: Path
+    utterances: Sequence[Utterance]
+
+    @property
+    def level(self) -> str:
+        """The utterance that alone names it, or the session of all; no session is no session in common."""
+        sessions = {utterance.fields.get("session", "") for utterance in self.utterances}
+        if len(self.utterances) == 1:
+            return "utterance"
+        return "session" if len(sessions) == 1 and sessions != {""} else "identity"
+
+    @property
+    def key(self) -> str:
+        return key_of(self.utterances[0], self.level)
+
+    @property
+    def speaker(self) -> str:
+        return self.utterances[0].spk_id
+
+    @property
+    def session(self) -> str:
+        return "" if self.level == "identity" else self.utterances[0].fields.get("session", "")
+
+    @property
+    def row(self) -> int | None:
+        return self.utterances[0].row
+
+    def given_quality(self) -> dict[str, float]:
+        """Qualities that nothing here can measure, where the manifest has them: the detector's probability.
+
+        Raises `DataError` where it is no number, or not the same for all utterances that name the face.
+        """
+        if GIVEN not in self.utterances[0].fields:
+            return {}
+        texts = sorted({utterance.fields[GIVEN] for utterance in self.utterances})
+        try:
+            value = float(texts[0])
+        except ValueError:
+            value = math.nan
+        if len(texts) > 1 or not math.isfinite(value):
+            raise DataError(
+                f"bad {GIVEN} of the face '{self.path}'",
+                expected="one and the same number for all its utterances",
+                found=", ".join(f"'{text}'" for text in texts), fix="Correct it or remove the column",
+            )  # fmt: skip
+        return {GIVEN: value}
+
+
+def face_places(manifest: Manifest, data_root: str | Path | None = None) -> list[FacePlace]:
+    """What the column `face` names, in the order in which the manifest first does.
+
+    Raises `DataError` where that is nothing, and for a face of two speakers.
+    """
     users: dict[Path, list[Utterance]] = {}
     for utterance, value in zip(manifest, manifest.column("face"), strict=True):
         if value:
@@ -42,23 +119,9 @@ def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list
         raise DataError(
             "no utterance has a face for the teacher", file=manifest.path, fix="Fill the column 'face'"
         )
-    inputs: list[TeacherInput] = []
-    errors = []
-    for place, utterances in users.items():
-        _refuse_two_speakers(manifest, place, utterances)
-        level, first = _level(utterances), utterances[0]
-        session = "" if level == "identity" else first.fields.get("session", "")
-        try:
-            quality = _given_quality(place, utterances)
-            inputs += [
-                TeacherInput(level, key_of(first, level), first.spk_id, session, checksum, str(path), quality)
-                for path, checksum in pictures_at(place)
-            ]
-        except DataError as error:
-            errors.append(error.at(manifest.path, first.row))
-    if errors:
-        raise DataErrors(f"{manifest.path}: {len(errors)} of {len(users)} faces cannot be used", errors)
-    return inputs
+    for path, utterances in users.items():
+        _refuse_two_speakers(manifest, path, utterances)
+    return [FacePlace(path, utterances) for path, utterances in users.items()]
 
 
 def read_pictures(paths: Sequence[str | Path], pixels: int) -> np.ndarray:
@@ -101,17 +164,13 @@ def measure_pictures(paths: Sequence[str | Path]) -> dict[str, list[float]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(image.MEASURES)}
 
 
-def pictures_at(place: Path) -> list[tuple[Path, str]]:
-    """A picture, or all of a folder, sorted, each with its checksum; raises `DataError` where there is none."""
+def pictures_at(place: Path) -> list[Path]:
+    """A picture, or all of a folder, sorted; raises `DataError` where there is none."""
     try:
         found = sorted(place.iterdir()) if place.is_dir() else [place]
-        found = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
-        pictures = [(path, file_checksum(path)) for path in found]
+        pictures = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
     except OSError as error:
-        raise DataError(
-            "the face cannot be read", file=place, expected="a readable picture or folder",
-            found=error.strerror, fix="Copy it again, or change its permissions",
-        ) from error  # fmt: skip
+        raise _unreadable(place, error) from error
     if not pictures:
         kind = "a folder without pictures" if place.is_dir() else "no such picture"
         raise DataError(
@@ -122,39 +181,25 @@ def pictures_at(place: Path) -> list[tuple[Path, str]]:
     return pictures
 
 
+def _checksum(picture: Path) -> str:
+    try:
+        return file_checksum(picture)
+    except OSError as error:
+        raise _unreadable(picture, error) from error
+
+
+def _unreadable(place: Path, error: OSError) -> DataError:
+    return DataError(
+        "the face cannot be read", file=place, expected="a readable picture or folder", found=error.strerror,
+        fix="Copy it again, or change its permissions",
+    )  # fmt: skip
+
+
 def _read_or_error(path: str | Path, pixels: int) -> np.ndarray | DataError:
     try:
         return read_picture(path, pixels)
     except DataError as error:
         return error
-
-
-def _level(utterances: Sequence[Utterance]) -> str:
-    """The level of a value that these utterances of one speaker name; no session is no session in common."""
-    sessions = {utterance.fields.get("session", "") for utterance in utterances}
-    if len(utterances) == 1:
-        return "utterance"
-    return "session" if len(sessions) == 1 and sessions != {""} else "identity"
-
-
-def _given_quality(place: Path, utterances: Sequence[Utterance]) -> dict[str, float]:
-    """Qualities of a face that nothing here can measure, where the manifest has them: the detector's probability.
-
-    Raises `DataError` where it is no number, or not the same for all utterances that name the face.
-    """
-    if GIVEN not in utterances[0].fields:
-        return {}
-    texts = sorted({utterance.fields[GIVEN] for utterance in utterances})
-    try:
-        value = float(texts[0])
-    except ValueError:
-        value = math.nan
-    if len(texts) > 1 or not math.isfinite(value):
-        raise DataError(
-            f"bad {GIVEN} of the face '{place}'", expected="one and the same number for all its utterances",
-            found=", ".join(f"'{text}'" for text in texts), fix="Correct it or remove the column",
-        )  # fmt: skip
-    return {GIVEN: value}
 
 
 def _refuse_two_speakers(manifest: Manifest, place: Path, utterances: Sequence[Utterance]) -> None:
