@@ -1,9 +1,15 @@
 """A small tree in VoxCeleb's layout, whose test part has the paths of real lines of `veri_test2.txt`."""
 
+import hashlib
 import os
 
 import numpy as np
+import pytest
 import soundfile
+
+from cmd_speaker.corpora import trial_lists
+from cmd_speaker.corpora.trial_lists import PublishedList
+from cmd_speaker.errors import DataError, DataErrors, UsageError
 
 # The first lines of veri_test2.txt; five speakers.
 REAL_LINES = """\
@@ -48,3 +54,20 @@ def write_tree(root):
     write_files(root / "vox1_test_wav" / "wav", TEST_NAMES)
     write_files(root / "dev" / "flac", names_of(VOX2_SPEAKERS), ".flac")
     return root
+
+
+def publish(monkeypatch, path, name, text=REAL_LINES):
+    """Make a list, written as `path`, a published one under a name that its file does not have."""
+    path.write_text(text)
+    published = PublishedList(name, "cleaned", "x.txt", 6, hashlib.md5(text.encode()).hexdigest())
+    monkeypatch.setattr(trial_lists, "PUBLISHED_LISTS", (*trial_lists.PUBLISHED_LISTS, published))
+    return path
+
+
+def refused(call, *parts):
+    """Call what raises an error whose text has all the parts; the error."""
+    with pytest.raises((DataError, DataErrors, UsageError)) as caught:
+        call()
+    for part in parts:
+        assert part in str(caught.value)
+    return caught.value

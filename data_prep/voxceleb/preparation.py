@@ -107,11 +107,12 @@ def prepare(
     lines = [f"{int(a.speaker == b.speaker)} {a.name} {b.name}\n" for a, b in pairs]
     made = _write_bytes(output / "valid_trials.txt", "".join(lines).encode())
     counts["valid_trials"] = len(pairs)
+    counts["valid_not_used"] = sum(r.speaker in held_out for r in learned) - len(valid)
     copies = {each.name: output / "trials" / f"{each.name}.txt" for each in lists}
     for each in lists:
         _write_bytes(copies[each.name], each.text)
         counts[each.name] = len(each.text.splitlines())
-    notes = [*_part_notes(tree, train), *_left_out(tree, tested, output / "left_out.csv"), *rows.notes()]
+    notes = [*_part_notes(tree, train), *_left_out(tree, output / "left_out.csv"), *rows.notes()]
     notes += [f"{each.path.name} is {each.title}" for each in lists]
     present = [path if path.is_file() else None for path in (output / "valid.csv", output / "test.csv")]
     return Prepared(output / "train.csv", present[0], present[1], made, copies, counts, notes)
@@ -237,7 +238,7 @@ def _part_notes(tree: Tree, train: str) -> Iterator[str]:
         yield f"{part}: {found}, {len(here):,} of {PARTS[part].utterances:,} utterances"
 
 
-def _left_out(tree: Tree, tested: Collection[str], path: Path) -> Iterator[str]:
+def _left_out(tree: Tree, path: Path) -> Iterator[str]:
     """List the files that are not used although they are audio, each with its reason."""
     rows = [(name, str(error)) for name, error in sorted(tree.bad.items())]
     rows += [(name, "not at SPEAKER/VIDEO/UTTERANCE") for name in tree.misplaced]

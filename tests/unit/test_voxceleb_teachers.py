@@ -5,12 +5,11 @@ import re
 
 import pytest
 
-from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.manifest import load_manifest
 from data_prep.voxceleb import prepare
 from data_prep.voxceleb.faces import FaceFolders
 from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
-from tests.voxceleb import write_tree
+from tests.voxceleb import refused, write_tree
 
 # Real rows of the three files, with their separators.
 VOX1_META = """\
@@ -51,13 +50,6 @@ def meta(tmp_path):
 def picture(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\xff\xd8")
-
-
-def refused(call, *parts):
-    with pytest.raises((DataError, DataErrors)) as caught:
-        call()
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_each_files_separator(meta):
