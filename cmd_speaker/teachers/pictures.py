@@ -25,7 +25,7 @@ GIVEN = "detector_probability"
 
 
 def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
-    """The pictures of the column `face`, each value of which is a picture or a folder of pictures.
+    """The pictures of the column `face`, each value of which is a picture or a folder with pictures, also in folders of it.
 
     A value may begin with `$data_root`; empty: no face. What one utterance alone names is that utterance's,
     what several of one session name the session's, what other utterances of one speaker name the identity's.
@@ -165,9 +165,9 @@ def measure_pictures(paths: Sequence[str | Path]) -> dict[str, list[float]]:
 
 
 def pictures_at(place: Path) -> list[Path]:
-    """A picture, or all of a folder, sorted; raises `DataError` where there is none."""
+    """A picture, or all of a folder and the folders in it, sorted; raises `DataError` where there is none."""
     try:
-        found = sorted(place.iterdir()) if place.is_dir() else [place]
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
         pictures = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
     except OSError as error:
         raise _unreadable(place, error) from error

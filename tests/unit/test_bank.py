@@ -156,6 +156,13 @@ def test_levels_of_pictures(faces, tmp_path):
     assert match.coverage() == "1 by utterance, 2 by session, 5 by identity"
 
 
+def test_pictures_below_a_folder_are_found(faces, tmp_path):
+    """As VoxCeleb's crops lie: a folder a session, in it one an utterance."""
+    inputs = face_inputs(write_faces(tmp_path / "m.csv", [("u", "a", "", f"{faces}/a")]))
+    names = ("a/x/10.JPG", "a/x/2.png", "a/y/1.png")
+    assert [each.content for each in inputs] == [str(faces / name) for name in names]
+
+
 def test_a_face_of_two_speakers_is_refused(faces, tmp_path):
     rows = [("u1", "a", "x", f"{faces}/b.png"), ("u2", "a", "x", ""), ("u3", "b", "x", f"{faces}/b.png")]
     with pytest.raises(
