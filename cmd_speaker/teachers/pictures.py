@@ -27,9 +27,10 @@ GIVEN = "detector_probability"
 def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
     """The pictures of the column `face`, each value of which is a picture or a folder of pictures.
 
-    Those in folders of it belong to it too. A value may begin with `$data_root`; empty: no face. What one utterance alone names is that utterance's,
-    what several of one session name the session's, what other utterances of one speaker name the identity's.
-    Inputs are in the order in which the manifest first names them, a folder's sorted by name.
+    Those in folders of it belong to it too. A value may begin with `$data_root`; empty: no face. What one
+    utterance alone names is that utterance's, what several of one session name the session's, what other
+    utterances of one speaker name the identity's. Inputs are in the order in which the manifest first names
+    them, a folder's sorted by name.
 
     Raises `DataError` (a picture of two speakers, no face at all) or `DataErrors` (every missing or unreadable
     picture and every folder without one, each with its first row).
