@@ -19,8 +19,8 @@ Two studies (`cmd-speaker study`), in DIR/questions and DIR/forms. The paper's q
     quality    do quality weights recover what corrupted inputs cost?
 
 Nothing is chosen there: every configuration meets the test list once a seed. In `forms`, where half of the
-inputs are corrupted, every form of constraint is screened on the validation speakers (one seed, 30 epochs), with
-and without quality weights, and the best four meet the test list. Their controls are in `questions`.
+inputs are corrupted, every form of constraint is screened on the validation speakers (one seed, 30 epochs), the
+soft ones also with quality weights, and the best four meet the test list.
 """
 
 from __future__ import annotations
@@ -130,10 +130,11 @@ def questions(wide: Inputs, narrow: Inputs) -> dict[str, Any]:
     for name, (source, more) in QUALITIES.items():
         weighed: dict[str, Any] = {"speech_quality": "none", "vector_quality": source, "quality": more}
         found[f"half corrupted, {name}"] = feature(SOFT, damaged, quality_weights=True, **weighed)
-    hard, soft = (f"half shared margin={margin:g}" for margin in ends)
-    corrupted = f"half corrupted margin={SOFT:g}"
-    pairs = [[hard, soft], [soft, corrupted], *([corrupted, f"half corrupted, {name}"] for name in QUALITIES)]
-    return {"configurations": found, "controls": [hard, soft], "pairs": pairs}
+    hard, soft, softest = (f"half shared margin={margin}" for margin in (0, SOFT, MARGINS[-1]))
+    corrupted = f"half corrupted margin={SOFT}"
+    pairs = [[hard, soft], [hard, softest], [soft, corrupted]]
+    pairs += [[corrupted, f"half corrupted, {name}"] for name in QUALITIES]
+    return {"configurations": found, "controls": [hard, soft, softest], "pairs": pairs}
 
 
 def forms(wide: Inputs, _: Inputs) -> dict[str, Any]:
@@ -147,14 +148,20 @@ def forms(wide: Inputs, _: Inputs) -> dict[str, Any]:
     }
     found: dict[str, Any] = {BASELINE: {"feature_weight": 0}}
     for name, (term, arguments, tried) in FORMS.items():
-        grid = {f"terms.{term}.{key}": values for key, values in tried.items()}
-        form = {**damaged, "terms": {"feature": {"weight": 0}, term: arguments}, "grid": grid}
-        found |= {name: form, f"weighed {name}": {**form, **weighed}}
+        form = {**damaged, "terms": {"feature": {"weight": 0}, term: arguments}}
+        # Weighed is the soft form only: what is hard stands beside it, unweighed.
+        soft = {key: [value for value in values if value] for key, values in tried.items()}
+        found[name] = {**form, "grid": _of_term(term, tried)}
+        found[f"weighed {name}"] = {**form, **weighed, "grid": _of_term(term, soft)}
     return {
         "configurations": found,
         "screen": {"seeds": [1], "set": {"number_of_epochs": 30, "validation_interval": 30}},
         "final": {"best": 4, "always": [f"feature margin=0 weight={WEIGHT}"]},
     }
+
+
+def _of_term(term: str, values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {f"terms.{term}.{key}": each for key, each in values.items()}
 
 
 STUDIES = {"questions": questions, "forms": forms}

@@ -28,6 +28,8 @@ SHOWN = 38
 MARGIN = "margin"
 CURVES = 6
 """Lines that can be told apart beside the baseline's."""
+COLUMNS = 12
+"""How many points of a curve its table shows."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +192,25 @@ def lines_figure(
         for left, up in zip(each.x, each.y, strict=True) if len(each.x) < 12 else ():
             plot.marker(left, up, "circle", f"{style} open")
         samples.append((swatch(element("path", class_=f"line {style}", d="M-15 0H15")), each.name))
-    columns = sorted(set(xs))
+    places = sorted(set(xs))
+    columns = _thinned(places)
+    note = (
+        f"{len(columns)} of {len(places)} values; every run's log has them all." if columns != places else ""
+    )
     labels = {place: label for place, label in x.ticks} if across else {}
     header = [names[0], *(labels.get(value, f"{value:g}") for value in columns)]
     rows = [[each.name, *_values(each, columns)] for each in series]
     if band:
         rows.append(["baseline", *[" / ".join(f"{value:.4g}" for value in band)] * len(columns)])
     return Figure(title, plot.draw(key, title, f"{names[1]} against {names[0]}; the table has the values."),
-                  legend(samples), Table(title, header, rows))  # fmt: skip
+                  legend(samples), Table(title, header, rows, note))  # fmt: skip
+
+
+def _thinned(values: Sequence[float]) -> list[float]:
+    """At most `COLUMNS` of them, evenly spaced, the first and the last among them."""
+    if len(values) <= COLUMNS:
+        return list(values)
+    return [values[round(place)] for place in np.linspace(0, len(values) - 1, COLUMNS)]
 
 
 def _values(series: Series, columns: Sequence[float]) -> list[str]:

@@ -265,5 +265,5 @@ def _run_as_json(result: Result) -> dict[str, Any]:
         **result.provenance(),
         "checksums": result.checksums(),
         "validation_eer": result.validation_eer,
-        "epochs": result.epochs,
+        "last_epoch": result.epochs[-1],
     }

@@ -10,7 +10,7 @@ from cmd_speaker.evaluation.bootstrap import Difference, PairedDifference
 from cmd_speaker.evaluation.comparison import Row
 from cmd_speaker.evaluation.intervals import Interval
 from cmd_speaker.study.analysis import Compared, Line
-from cmd_speaker.study.plots import sweep_figure
+from cmd_speaker.study.plots import Series, lines_figure, sweep_figure
 from cmd_speaker.study.reader import load_study
 from cmd_speaker.study.spec import Configuration
 from cmd_speaker.study.study import conduct
@@ -202,3 +202,13 @@ def test_a_run_with_two_students_is_refused(write_study, tmp_path):
     script.write_text(f"{script.read_text()}\n{second}\n")
     with pytest.raises(DataError, match=r"the run left 2 files scores\.txt"):
         conduct(study, tmp_path / "out", 1)
+
+
+def test_the_table_of_a_long_curve_is_thinned():
+    series = [Series("a", list(range(1, 101)), [0.01 * k for k in range(1, 101)])]
+    table = lines_figure("key", "loss", ("epoch", "loss"), series).table
+    # 99 steps in 11 parts of 9.
+    assert table.header == ["epoch", *(str(1 + 9 * k) for k in range(12))]
+    assert table.rows[0] == ["a", *(f"{0.01 + 0.09 * k:.4g}" for k in range(12))]
+    assert table.note == "12 of 100 values; every run's log has them all."
+    assert lines_figure("key", "loss", ("epoch", "loss"), [Series("a", [1, 2], [3, 4])]).table.note == ""
