@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,10 @@ GIVEN = "detector_probability"
 def face_inputs(manifest: Manifest, data_root: str | Path | None = None) -> list[TeacherInput]:
     """The pictures of the column `face`, each value of which is a picture or a folder of pictures.
 
-    Those in folders of it belong to it too. A value may begin with `$data_root`; empty: no face. What one
-    utterance alone names is that utterance's, what several of one session name the session's, what other
-    utterances of one speaker name the identity's. Inputs are in the order in which the manifest first names
-    them, a folder's sorted by name.
+    A folder without pictures of its own stands for those in its folders. A value may begin with `$data_root`;
+    empty: no face. What one utterance alone names is that utterance's, what several of one session name the
+    session's, what other utterances of one speaker name the identity's. Inputs are in the order in which the
+    manifest first names them, a folder's sorted by name.
 
     Raises `DataError` (a picture of two speakers, no face at all) or `DataErrors` (every missing or unreadable
     picture and every folder without one, each with its first row).
@@ -166,10 +166,13 @@ def measure_pictures(paths: Sequence[str | Path]) -> dict[str, list[float]]:
 
 
 def pictures_at(place: Path) -> list[Path]:
-    """A picture, or all of a folder and the folders in it, sorted; raises `DataError` where there is none."""
+    """A picture, or those of a folder, sorted; where it has none of its own, those of the folders in it.
+
+    Raises `DataError` where there is none.
+    """
     try:
-        found = sorted(place.rglob("*")) if place.is_dir() else [place]
-        pictures = [path for path in found if path.suffix.lower() in EXTENSIONS and path.is_file()]
+        beside = sorted(place.iterdir()) if place.is_dir() else [place]
+        pictures = _pictures(beside) or (_pictures(sorted(place.rglob("*"))) if place.is_dir() else [])
     except OSError as error:
         raise _unreadable(place, error) from error
     if not pictures:
@@ -180,6 +183,10 @@ def pictures_at(place: Path) -> list[Path]:
             fix="Correct the column 'face', or leave it empty where there is no face",
         )  # fmt: skip
     return pictures
+
+
+def _pictures(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.suffix.lower() in EXTENSIONS and path.is_file()]
 
 
 def _checksum(picture: Path) -> str:

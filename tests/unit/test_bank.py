@@ -156,11 +156,16 @@ def test_levels_of_pictures(faces, tmp_path):
     assert match.coverage() == "1 by utterance, 2 by session, 5 by identity"
 
 
-def test_pictures_below_a_folder_are_found(faces, tmp_path):
+def test_pictures_below_a_folder_without_any_are_found(faces, tmp_path):
     """As VoxCeleb's crops lie: a folder a session, in it one an utterance."""
-    inputs = face_inputs(write_faces(tmp_path / "m.csv", [("u", "a", "", f"{faces}/a")]))
-    names = ("a/x/10.JPG", "a/x/2.png", "a/y/1.png")
-    assert [each.content for each in inputs] == [str(faces / name) for name in names]
+
+    def found(place):
+        return [i.content for i in face_inputs(write_faces(tmp_path / "m.csv", [("u", "a", "", f"{place}")]))]
+
+    below = [str(faces / name) for name in ("a/x/10.JPG", "a/x/2.png", "a/y/1.png")]
+    assert found(faces / "a") == below
+    (faces / "a" / "own.png").write_bytes((faces / "a" / "x" / "2.png").read_bytes())
+    assert found(faces / "a") == [str(faces / "a" / "own.png")]
 
 
 def test_a_face_of_two_speakers_is_refused(faces, tmp_path):
