@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 from sklearn.datasets import load_sample_image
 
 from cmd_speaker.faces.detection import FaceDetector
@@ -21,13 +22,12 @@ FOUND = {
 
 @pytest.fixture(scope="module")
 def detector():
-    pytest.importorskip("facenet_pytorch")
     return FaceDetector()
 
 
 def astronaut():
     """Eileen Collins, a photograph of NASA in the public domain that comes with scikit-image."""
-    return pytest.importorskip("skimage").data.astronaut()
+    return data.astronaut()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,6 @@ def test_a_picture_on_which_the_network_fails_costs_no_other_its_face(detector, 
 
 
 def test_the_random_state_is_left_alone():
-    pytest.importorskip("facenet_pytorch")
     before = torch.get_rng_state()
     FaceDetector()
     assert torch.equal(torch.get_rng_state(), before)

@@ -124,7 +124,8 @@ def test_what_is_no_encoder_at_all(tmp_path):
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """Random weights in the file where facenet-pytorch keeps those of VGGFace2, and its TORCH_HOME."""
-    facenet = pytest.importorskip("facenet_pytorch")
+    import facenet_pytorch as facenet
+
     home = tmp_path_factory.mktemp("torch")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -161,7 +162,7 @@ def test_inception_from_a_file_and_by_name(published, monkeypatch):
 
 
 def test_without_internet_it_is_said_what_to_download(tmp_path, monkeypatch):
-    facenet = pytest.importorskip("facenet_pytorch")
+    import facenet_pytorch as facenet
 
     def offline(*arguments):
         raise urllib.error.URLError("Name or service not known")

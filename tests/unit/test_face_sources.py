@@ -1,6 +1,5 @@
 """Which pictures and frames are looked at, under which names, and whose they are."""
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -73,9 +72,7 @@ def test_no_face_that_is_named_is_there(root):
 
 @pytest.fixture
 def video(root):
-    """Four seconds of black, then four of white, 32 by 16 pixels."""
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("ffmpeg is not installed")
+    """Four seconds of black, then four of white, 32 by 16 pixels. Needs ffmpeg."""
     path = root / "video.mp4"
     half = ["-f", "lavfi", "-i"]
     subprocess.run(
@@ -85,6 +82,7 @@ def video(root):
     return path
 
 
+@pytest.mark.second_stage
 def test_frames_of_a_video(root, video):
     manifest = write_faces(root / "m.csv", [("a1", "a", "x", "$data_root/video.mp4")], root)
     chosen = find_sources([manifest], root, 4).chosen
@@ -94,9 +92,8 @@ def test_frames_of_a_video(root, video):
     assert [frame.mean() > 128 for frame in frames] == [False, False, True, True]
 
 
+@pytest.mark.second_stage
 def test_a_broken_video_is_named(root):
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("ffmpeg is not installed")
     (root / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(DataError, match=r"broken\.mp4: not readable as a video"):
         read_frame(root / "broken.mp4", 0.5)

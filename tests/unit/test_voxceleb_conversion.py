@@ -202,9 +202,8 @@ def test_files_without_a_length(tmp_path):
             m4a_seconds(path)
 
 
+@pytest.mark.second_stage
 def test_with_the_real_ffmpeg(tmp_path):
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("ffmpeg is not installed")
     soundfile.write(tmp_path / "a.wav", 0.1 * np.sin(np.arange(80000) / 10), 16000)
     packed = tmp_path / "dev" / "aac" / NAMES[0]
     packed.parent.mkdir(parents=True)
