@@ -60,13 +60,13 @@ def test_joined_audio_that_cannot_be_written(tmp_path):
 
 def test_a_speaker_who_is_trained_on_and_evaluated(corpus, tmp_path):
     write_lines(corpus / FIRST / "dev" / "dev.lst", *TRAINING[FIRST], "id00801")
-    refused(corpus, tmp_path / "out", "dev.lst, row 6", "'id00801' is evaluated")
+    assert refused(corpus, tmp_path / "out", "dev.lst, row 6", "'id00801' is evaluated")
 
 
 def test_a_speaker_of_both_corpora(corpus, tmp_path):
     (corpus / SECOND / "data" / "id10001").rename(corpus / SECOND / "data" / "id00003")
     write_lines(corpus / SECOND / "spk.lst", "id10000", "id00003")
-    refused(corpus, tmp_path / "out", "spk.lst, row 2", f"'id00003' is in {FIRST} too")
+    assert refused(corpus, tmp_path / "out", "spk.lst, row 2", f"'id00003' is in {FIRST} too")
 
 
 def test_listed_without_recordings_and_recorded_without_line(corpus, tmp_path):
@@ -85,24 +85,24 @@ def test_listed_without_recordings_and_recorded_without_line(corpus, tmp_path):
 )
 def test_lines_that_are_no_speaker(corpus, tmp_path, line, expected):
     write_lines(corpus / FIRST / "dev" / "dev.lst", *TRAINING[FIRST], line)
-    refused(corpus, tmp_path / "out", "dev.lst, row 6", expected, f"'{line}'")
+    assert refused(corpus, tmp_path / "out", "dev.lst, row 6", expected, f"'{line}'")
 
 
 @pytest.mark.parametrize("name", ["speech-01.flac", "01-speech-001.flac", "id00000-speech-01-001.flac"])
 def test_file_names_of_another_form(corpus, tmp_path, name):
     write_flac(corpus / FIRST / "data" / "id00000" / name, 0.2)
-    refused(corpus, tmp_path / "out", "not the name of an utterance", name, "GENRE-SESSION-UTTERANCE")
+    assert refused(corpus, tmp_path / "out", "not the name of an utterance", name, "GENRE-SESSION-UTTERANCE")
 
 
 def test_an_utterance_in_two_files(corpus, tmp_path):
     soundfile.write(corpus / FIRST / "data" / "id00000" / "speech-01-001.wav", np.zeros(8000), RATE)
-    refused(corpus, tmp_path / "out", "speech-01-001.wav", "an utterance is there twice")
+    assert refused(corpus, tmp_path / "out", "speech-01-001.wav", "an utterance is there twice")
 
 
 def test_not_the_corpus(corpus, tmp_path):
-    refused(corpus / FIRST, tmp_path / "out", "not CN-Celeb", "holds CN-Celeb_flac", "data/")
+    assert refused(corpus / FIRST, tmp_path / "out", "not CN-Celeb", "holds CN-Celeb_flac", "data/")
     (corpus / FIRST / "dev" / "dev.lst").unlink()
-    refused(corpus, tmp_path / "out", "no list of the training speakers", "dev.lst")
+    assert refused(corpus, tmp_path / "out", "no list of the training speakers", "dev.lst")
 
 
 def test_evaluation_files_that_are_missing(corpus, tmp_path):
@@ -110,38 +110,42 @@ def test_evaluation_files_that_are_missing(corpus, tmp_path):
     (corpus / FIRST / "eval" / "enroll" / "id00802-enroll.flac").unlink()
     (corpus / FIRST / "data" / "id00800" / "speech-01-002.flac").unlink()
     names = ("'test/id00801-singing-01-005.wav'", "'id00802-enroll'", "'id00800/speech-01-002.wav'")
-    refused(corpus, tmp_path / "out", "3 of 12 names lead nowhere", *names)
+    assert refused(corpus, tmp_path / "out", "3 of 12 names lead nowhere", *names)
 
 
 def test_evaluation_audio_that_cannot_be_used(corpus, tmp_path):
     path = corpus / FIRST / "eval" / "test" / "id00801-singing-01-005.flac"
     path.write_bytes(b"")
-    refused(corpus, tmp_path / "out", str(path), "recordings of the evaluation cannot be used")
+    assert refused(corpus, tmp_path / "out", str(path), "recordings of the evaluation cannot be used")
 
 
 def test_lists_of_another_form(corpus, tmp_path):
     replace_line(lists(corpus) / "enroll.lst", "id00801-enroll enroll", "id00809-enroll enroll")
     replace_line(lists(corpus) / "enroll.map", "id00802-enroll", "id00802")
-    refused(corpus, tmp_path / "out", "no line for the enrolment 'id00801-enroll'", "'id00802-enroll'")
+    assert refused(corpus, tmp_path / "out", "no line for the enrolment 'id00801-enroll'", "'id00802-enroll'")
 
 
 def test_names_of_another_form_in_the_trials(corpus, tmp_path):
     (corpus / FIRST / "eval" / "test" / "id00801-05.flac").write_bytes(b"x")
     replace_line(lists(corpus) / "trials.lst", "test/id00801-singing-01-005.wav", "test/id00801-05.wav")
-    refused(corpus, tmp_path / "out", "a name of another form", "'test/id00801-05.wav'", "singing-01-005.wav")
+    assert refused(
+        corpus, tmp_path / "out", "a name of another form", "'test/id00801-05.wav'", "singing-01-005.wav"
+    )
 
 
 def test_labels_that_contradict_the_speakers(corpus, tmp_path):
     replace_line(lists(corpus) / "trials.lst", "id00801-enroll test/id00800-singing-01-005.wav 0",
                  "id00801-enroll test/id00800-singing-01-005.wav 1")  # fmt: skip
-    refused(corpus, tmp_path / "out", "trials.lst, row 4", "a label that is not that of the speakers")
+    assert refused(corpus, tmp_path / "out", "trials.lst, row 4", "a label that is not that of the speakers")
     write_lines(lists(corpus) / "trials.lst", "id00800-enroll test/id00800-singing-01-005.wav")
-    refused(corpus, tmp_path / "out", "the trials have no labels")
+    assert refused(corpus, tmp_path / "out", "the trials have no labels")
 
 
 def test_an_enrolment_of_another_speakers_recordings(corpus, tmp_path):
     replace_line(lists(corpus) / "enroll.map", "id00801/speech-01-001", "id00802/speech-01-001")
-    refused(corpus, tmp_path / "out", "'id00801-enroll' is put together from another speaker's recording")
+    assert refused(
+        corpus, tmp_path / "out", "'id00801-enroll' is put together from another speaker's recording"
+    )
 
 
 @pytest.mark.parametrize(("options", "text"), [
@@ -150,7 +154,7 @@ def test_an_enrolment_of_another_speakers_recordings(corpus, tmp_path):
     ({"validation_speakers": 4}, "too few speakers"),
 ])  # fmt: skip
 def test_options_that_cannot_be(corpus, tmp_path, options, text):
-    refused(corpus, tmp_path / "out", text, **options)
+    assert refused(corpus, tmp_path / "out", text, **options)
 
 
 def test_check_data_names_what_is_wrong(corpus, tmp_path):

@@ -50,13 +50,13 @@ def test_unreadable_and_other_sample_rates_are_named_and_the_rest_done(tree, tmp
 def test_a_tree_of_another_sample_rate_is_refused_with_the_way_out(tree, tmp_path):
     for path in (tree / "audio").rglob("*.*"):
         write_wav(path, rate=44100)
-    refused(tree, tmp_path / "out", "none of the 32 recordings", "44100 Hz", "ffmpeg")
+    assert refused(tree, tmp_path / "out", "none of the 32 recordings", "44100 Hz", "ffmpeg")
 
 
 def test_no_audio_says_what_is_there(tmp_path):
     touch(tmp_path / "own" / "audio" / "ada" / "s1" / "a.m4a")
-    refused(tmp_path / "own", tmp_path / "out", "no audio below", "1 .m4a", "ffmpeg")
-    refused(tmp_path / "gone", tmp_path / "out", "no such folder", "gone")
+    assert refused(tmp_path / "own", tmp_path / "out", "no audio below", "1 .m4a", "ffmpeg")
+    assert refused(tmp_path / "gone", tmp_path / "out", "no such folder", "gone")
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_no_audio_says_what_is_there(tmp_path):
 def test_a_tree_that_begins_elsewhere(tmp_path, place, text):
     for name in "ab":
         write_wav(tmp_path / "own" / place / f"{name}.wav")
-    refused(tmp_path / "own", tmp_path / "out", text, "speaker/session/utterance.wav", "a.wav")
+    assert refused(tmp_path / "own", tmp_path / "out", text, "speaker/session/utterance.wav", "a.wav")
 
 
 def test_single_files_on_another_level(tree, tmp_path):
     write_wav(tree / "audio" / "ada" / "loose.wav")
     write_wav(tree / "audio" / "ben" / "s1" / "take2" / "deep.wav")
-    refused(
+    assert refused(
         tree,
         tmp_path / "out",
         "2 of 34 files",
@@ -82,7 +82,7 @@ def test_single_files_on_another_level(tree, tmp_path):
 
 def test_two_folders_of_audio(tree, tmp_path):
     write_wav(tree / "wav" / "ada" / "s1" / "a.wav")
-    refused(tree, tmp_path / "out", "two folders of audio", "--audio")
+    assert refused(tree, tmp_path / "out", "two folders of audio", "--audio")
     assert prepare_small(tree, tmp_path / "out", audio=tree / "audio").counts["train_utterances"] == 16
 
 
@@ -90,12 +90,12 @@ def test_two_folders_of_audio(tree, tmp_path):
 def test_names_that_no_list_can_hold(tree, tmp_path, name):
     write_wav(tree / "audio" / name / "s1" / "a.wav")
     write_wav(tree / "audio" / name / "s1" / "b.wav")
-    refused(tree, tmp_path / "out", "1 names cannot be used", ascii(name), "Rename")
+    assert refused(tree, tmp_path / "out", "1 names cannot be used", ascii(name), "Rename")
 
 
 def test_one_utterance_in_two_files(tree, tmp_path):
     write_wav(tree / "audio" / "ada" / "s1" / "a.flac")
-    refused(tree, tmp_path / "out", "duplicate utterance 'ada/s1/a'", "ada/s1/a.flac")
+    assert refused(tree, tmp_path / "out", "duplicate utterance 'ada/s1/a'", "ada/s1/a.flac")
 
 
 def test_faces_and_texts_of_nobody(tree, tmp_path):
@@ -147,4 +147,4 @@ def test_a_part_of_the_folders_name_is_a_name(tree, tmp_path, speaker):
     [(1, 2, "expected 0, or 2 and more"), (-2, 0, "expected 0, or 2"), (4, 4, "8 speakers")],
 )
 def test_numbers_of_speakers_that_cannot_be(tree, tmp_path, validation, test, text):
-    refused(tree, tmp_path / "out", text, validation_speakers=validation, test_speakers=test)
+    assert refused(tree, tmp_path / "out", text, validation_speakers=validation, test_speakers=test)

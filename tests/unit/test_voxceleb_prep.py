@@ -12,6 +12,7 @@ from cmd_speaker.lists.trials import load_trials
 from cmd_speaker.manifest import load_manifest, refuse_shared_speakers
 from data_prep.voxceleb import prepare
 from data_prep.voxceleb.__main__ import main
+from tests.refusals import refused
 from tests.voxceleb import (
     REAL_LINES,
     TEST_NAMES,
@@ -20,7 +21,6 @@ from tests.voxceleb import (
     VOX2_SPEAKERS,
     names_of,
     publish,
-    refused,
     write_audio,
     write_files,
     write_tree,
@@ -127,7 +127,7 @@ def test_training_sets_that_are_not_there(tree, tmp_path):
     packed.mkdir(parents=True)
     (packed / "00001.m4a").touch()
     out = tmp_path / "out"
-    refused(
+    assert refused(
         lambda: prepare(tree, out, "vox2"),
         "the training set is not converted",
         "1 m4a files",
@@ -135,9 +135,11 @@ def test_training_sets_that_are_not_there(tree, tmp_path):
     )
     assert prepare(tree, out, "vox1", valid_speakers=0).counts["train_utterances"] == 20
     vox1 = tree / "vox1_dev_wav"
-    refused(lambda: prepare(vox1, out, "both"), "no recordings of VoxCeleb2 dev", "found 20 of VoxCeleb1 dev")
+    assert refused(
+        lambda: prepare(vox1, out, "both"), "no recordings of VoxCeleb2 dev", "found 20 of VoxCeleb1 dev"
+    )
     write_files(tree / "copy", names_of(["id10001"]))
-    refused(lambda: prepare(tree, out, "vox1"), "an utterance is there twice", "4 utterances again")
+    assert refused(lambda: prepare(tree, out, "vox1"), "an utterance is there twice", "4 utterances again")
 
 
 @pytest.mark.parametrize(
@@ -150,13 +152,13 @@ def test_training_sets_that_are_not_there(tree, tmp_path):
     ],
 )
 def test_wrong_options(tree, tmp_path, options, expected):
-    refused(lambda: prepare(tree, tmp_path / "out", **options), expected)
+    assert refused(lambda: prepare(tree, tmp_path / "out", **options), expected)
 
 
 def test_validation_needs_target_trials(tmp_path):
     names = [f"{speaker}/1zcIwhmdeo4/0000{n}.wav" for speaker in VOX1_SPEAKERS for n in (1, 2)]
     write_files(tmp_path / "data" / "wav", names)
-    refused(
+    assert refused(
         lambda: prepare(tmp_path / "data", tmp_path / "out", "vox1", valid_speakers=2),
         "no validation speaker has two videos", "found 2 speakers",
     )  # fmt: skip

@@ -9,7 +9,8 @@ from cmd_speaker.manifest import load_manifest
 from data_prep.voxceleb import prepare
 from data_prep.voxceleb.faces import FaceFolders
 from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
-from tests.voxceleb import refused, write_tree
+from tests.refusals import refused
+from tests.voxceleb import write_tree
 
 # Real rows of the three files, with their separators.
 VOX1_META = """\
@@ -81,13 +82,13 @@ def test_descriptions():
 def test_wrong_metadata(meta, old, new, expected):
     path = meta["vox1.csv"]
     path.write_text(VOX1_META.replace(old, new))
-    refused(lambda: read_metadata([path]), str(path), expected)
+    assert refused(lambda: read_metadata([path]), str(path), expected)
 
 
 def test_metadata_that_cannot_be_read(tmp_path):
-    refused(lambda: read_metadata([tmp_path / "none.csv"]), "the metadata cannot be read")
+    assert refused(lambda: read_metadata([tmp_path / "none.csv"]), "the metadata cannot be read")
     (tmp_path / "empty.csv").touch()
-    refused(lambda: read_metadata([tmp_path / "empty.csv"]), "found an empty file")
+    assert refused(lambda: read_metadata([tmp_path / "empty.csv"]), "found an empty file")
 
 
 def test_real_metadata(shared_data):
@@ -181,7 +182,7 @@ def test_faces_that_cannot_be_linked(tmp_path):
         "holiday": ("no folders of faces", "found nothing in"),
         "none": ("no such folder of faces",),
     }.items():
-        refused(lambda name=name: FaceFolders([tmp_path / name], {}, tmp_path), *parts)
+        assert refused(lambda name=name: FaceFolders([tmp_path / name], {}, tmp_path), *parts)
 
 
 def test_face_column_and_its_coverage(tree, tmp_path):

@@ -10,12 +10,12 @@ from cmd_speaker.errors import UsageError
 from cmd_speaker.manifest import load_manifest
 from data_prep.voxceleb import prepare
 from data_prep.voxceleb.trials import read_trial_list
+from tests.refusals import refused
 from tests.voxceleb import (
     REAL_LINES,
     VOX1_SPEAKERS,
     names_of,
     publish,
-    refused,
     write_audio,
     write_files,
     write_tree,
@@ -53,7 +53,7 @@ def test_an_unknown_list_needs_a_word(tree, tmp_path):
     path = tmp_path / "veri.txt"
     path.write_text("\n".join(REAL_LINES.splitlines()[1:]) + "\n")
     found = f"found 5 lines, MD5 {hashlib.md5(path.read_bytes()).hexdigest()}"
-    refused(
+    assert refused(
         lambda: prepare(tree, tmp_path / "out", "vox1", trials=[path]),
         "an unknown trial list",
         found,
@@ -67,7 +67,7 @@ def test_an_unknown_list_needs_a_word(tree, tmp_path):
 def test_a_truncated_list_is_said_to_be_so(tmp_path):
     path = tmp_path / "any"
     path.write_text(REAL_LINES)
-    refused(
+    assert refused(
         lambda: read_trial_list(path), "truncated or altered: it looks like VoxCeleb1-O", "original, 37,720 lines",
         "cleaned, 37,611 lines, MD5 b73110731c9223c1461fe49cb48dddfc", "found 6 lines",
     )  # fmt: skip
@@ -122,12 +122,12 @@ def test_missing_and_bad_utterances_of_a_list(tree, tmp_path, monkeypatch):
     for name in ("id10273/0OCW1HUxZyg/00001.wav", "id10284/Uzxv7Axh3Z8/00001.wav"):
         (wav / name).unlink()
     call = lambda: prepare(tree, tmp_path / "out", "vox1", trials=[trials], valid_speakers=2)  # noqa: E731
-    refused(
+    assert refused(
         call, f"{trials}, row 4: utterances of the list are not in the tree", "expected 7 utterances",
         "2 are missing, the first is id10273/0OCW1HUxZyg/00001.wav", "vox1_test_wav",
     )  # fmt: skip
     write_audio(wav / "id10273" / "0OCW1HUxZyg" / "00001.wav", rate=8000)
-    refused(call, "1 utterances of the list cannot be used", f"{trials}, row 4", "found 8000 Hz")
+    assert refused(call, "1 utterances of the list cannot be used", f"{trials}, row 4", "found 8000 Hz")
     assert not (tmp_path / "out").exists()
 
 
@@ -147,7 +147,7 @@ def test_published_lists_on_a_tree_of_all_their_files(shared_data, tmp_path, nam
     copy = prepared.trials[trials.name]
     assert recognise_list(copy) == trials.title
     (tmp_path / "cut.txt").write_text("".join(copy.read_text().splitlines(keepends=True)[:30000]))
-    refused(
+    assert refused(
         lambda: read_trial_list(tmp_path / "cut.txt"),
         "truncated or altered",
         "37,611 lines",
