@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmd_speaker.errors import DataError
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import EvaluationList, check_lists, evaluate_student
 from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.preparation import Preparation, load_preparation
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
@@ -32,6 +34,45 @@ class Parts:
     valid_trials: Path | None
     test: Path | None
     lists: Sequence[EvaluationList]
+
+    @staticmethod
+    def of(preparation: Preparation, lists: Sequence[EvaluationList]) -> Parts:
+        """The files as all preparations that leave a record call them."""
+        names = ("train.csv", "valid.csv", "valid_trials.txt", "test.csv")
+        train, valid, valid_trials, test = map(preparation.file, names)
+        assert train is not None, "no preparation is without training"
+        return Parts(train, valid, valid_trials, test, lists)
+
+
+def prepare_once(
+    recipe: Recipe, corpus: str, asked: Mapping[str, Any], prepare: Callable[[Path], object]
+) -> Preparation:
+    """The prepared corpus in `RUN/manifests`: what a run that is resumed has there, or a copy of the folder that
+    the key `prepared` names, or what `prepare` writes into the folder that it is given.
+
+    `asked` are the options that a prepared folder must have been made with. Raises `DataError` where it was not,
+    or is not whole, and as `prepare` does.
+    """
+    folder, shared = recipe.folder / "manifests", recipe.hparams["prepared"]
+    found = _own_manifests(folder) if recipe.run.begun else None
+    if found is None and shared:
+        found = load_preparation(str(shared))
+        found.refuse_others(corpus, asked)
+        found = found.copy_to(folder) if found.folder.resolve() != folder.resolve() else found
+    if found is None:
+        prepare(folder)
+        found = load_preparation(folder)
+    found.refuse_others(corpus, asked)
+    print(*found.notes, sep="\n", flush=True)
+    return found
+
+
+def _own_manifests(folder: Path) -> Preparation | None:
+    try:
+        return load_preparation(folder)
+    except DataError as error:
+        print(f"The manifests of this run are made again: {error}", flush=True)
+        return None
 
 
 def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:

@@ -22,7 +22,7 @@ from cmd_speaker.training.options import top_level
 
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
-    "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
+    "prepared", "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
     "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
@@ -47,6 +47,11 @@ class Run:
     folder: Path
     record: dict[str, Any]
     resolved: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether this run, or the one that it resumes, got as far as training."""
+        return (self.folder / "run.json").is_file()
 
     def begin(self) -> None:
         """Write the record: from here on, other hyperparameters and other data are refused in this folder.

@@ -10,6 +10,6 @@ them: `vox1_dev_wav/wav`, `vox1_test_wav/wav`, `dev/flac` ..., at most three lev
 """
 
 from data_prep.voxceleb.conversion import Converted, convert
-from data_prep.voxceleb.preparation import Prepared, prepare
+from data_prep.voxceleb.preparation import NAME, Prepared, asked, prepare
 
-__all__ = ["Converted", "Prepared", "convert", "prepare"]
+__all__ = ["NAME", "Converted", "Prepared", "asked", "convert", "prepare"]

@@ -8,19 +8,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from cmd_speaker.audio import SAMPLE_RATE
+from cmd_speaker.corpora.trial_lists import md5_of
 from cmd_speaker.corpora.voxceleb import PARTS, VOX1_TEST, part_of
 from cmd_speaker.corpora.voxceleb_tree import Recording, Tree, scan
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import file_checksum, write_atomically
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
 from cmd_speaker.progress import track
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from cmd_speaker.training.subset import by_hash
 from data_prep.voxceleb.faces import LEVELS, FaceFolders
 from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
 from data_prep.voxceleb.trials import TrialList, read_trial_list, refuse_missing, refuse_training_speakers
 
+NAME = "voxceleb"
 TRAINING_SETS = {
     "vox1": ("VoxCeleb1 dev",),
     "vox2": ("VoxCeleb2 dev",),
@@ -61,6 +65,8 @@ def prepare(
 ) -> Prepared:
     """Write train.csv, valid.csv, valid_trials.txt, test.csv, trials/NAME.txt and, if need be, left_out.csv.
 
+    With a record beside them, by which recipes use them again (`cmd_speaker.training.preparation`).
+
     `train` is one of `TRAINING_SETS`. `valid_speakers` of its speakers, the first in the order of the hash of
     their ids, are held out, or none; `VALID_UTTERANCES` of each, taken in the same way, are compared with each
     other, but for two of one video, whose channel would tell. An utterance's ID is its name in the published
@@ -75,14 +81,7 @@ def prepare(
     lists, utterances of a list that are missing, m4a files, ...); nothing is written then.
     """
     root, output = Path(data_folder), Path(output_folder)
-    if train not in TRAINING_SETS:
-        raise UsageError(f"train '{train}': expected {', '.join(TRAINING_SETS)}")
-    if valid_speakers < 0 or valid_speakers == 1:
-        raise UsageError(f"valid_speakers {valid_speakers}: expected 0, or 2 and more")
-    lists = [read_trial_list(path, accept_unknown=accept_unknown) for path in trials]
-    for each in lists:
-        refuse_training_speakers(each, TRAINING_SETS[train])
-    known = read_metadata(metadata)
+    lists, known = _read_options(train, trials, accept_unknown, metadata, valid_speakers)
     rows = _Rows(known, FaceFolders(faces, known, root) if faces else None)
     tested = {speaker for each in lists for speaker in each.speakers} if lists else VOX1_TEST
 
@@ -91,14 +90,9 @@ def prepare(
     learned = _training_recordings(tree, train, tested | {name for name in known if known[name].is_test})
     held_out = _held_out(learned, valid_speakers)
     valid = _validation_recordings(learned, held_out)
-    pairs = [(a, b) for a, b in combinations(valid, 2) if a.speaker != b.speaker or a.session != b.session]
-    if valid and not any(a.speaker == b.speaker for a, b in pairs):
-        raise DataError(
-            "no validation speaker has two videos", file=root, expected="target trials",
-            found=f"{len(held_out)} speakers: {', '.join(sorted(held_out)[:5])}",
-            fix="Choose more validation speakers, or 0",
-        )  # fmt: skip
+    pairs = _validation_pairs(root, valid)
 
+    forget_preparation(output)
     counts = rows.write(
         output / "train.csv", [r for r in learned if r.speaker not in held_out], described=True
     )
@@ -112,10 +106,64 @@ def prepare(
     for each in lists:
         _write_bytes(copies[each.name], each.text)
         counts[each.name] = len(each.text.splitlines())
-    notes = [*_part_notes(tree, train), *_left_out(tree, output / "left_out.csv"), *rows.notes()]
+    left_out = output / "left_out.csv"
+    notes = [*_part_notes(tree, train), *_left_out(tree, left_out), *rows.notes()]
     notes += [f"{each.path.name} is {each.title}" for each in lists]
     present = [path if path.is_file() else None for path in (output / "valid.csv", output / "test.csv")]
-    return Prepared(output / "train.csv", present[0], present[1], made, copies, counts, notes)
+    prepared = Prepared(output / "train.csv", present[0], present[1], made, copies, counts, notes)
+    options = _options(train, lists, metadata, valid_speakers)
+    files = [prepared.train, *present, made, *copies.values(), left_out]
+    record_preparation(output, NAME, options, counts, notes, files)
+    return prepared
+
+
+def asked(
+    train: str,
+    *,
+    trials: Sequence[str | Path] = (),
+    accept_unknown: bool = False,
+    metadata: Sequence[str | Path] = (),
+    valid_speakers: int = VALID_SPEAKERS,
+) -> dict[str, Any]:
+    """What the record of `prepare` says of these options; raises as it does where a list cannot be read."""
+    lists, _ = _read_options(train, trials, accept_unknown, metadata, valid_speakers)
+    return _options(train, lists, metadata, valid_speakers)
+
+
+def _options(
+    train: str, lists: Sequence[TrialList], metadata: Sequence[str | Path], valid_speakers: int
+) -> dict[str, Any]:
+    return {
+        "train_on": train,
+        "trials": {each.name: md5_of(each.text) for each in lists},
+        "metadata": {Path(path).name: file_checksum(path) for path in metadata},
+        "validation_speakers": valid_speakers,
+    }
+
+
+def _read_options(
+    train: str,
+    trials: Sequence[str | Path],
+    accept_unknown: bool,
+    metadata: Sequence[str | Path],
+    valid_speakers: int,
+) -> tuple[list[TrialList], dict[str, Speaker]]:
+    """The lists and the metadata; raises for what cannot be, before the corpus is looked at."""
+    if train not in TRAINING_SETS:
+        raise UsageError(f"train '{train}': expected {', '.join(TRAINING_SETS)}")
+    if valid_speakers < 0 or valid_speakers == 1:
+        raise UsageError(f"valid_speakers {valid_speakers}: expected 0, or 2 and more")
+    lists: dict[str, TrialList] = {}
+    for path in trials:
+        found = read_trial_list(path, accept_unknown=accept_unknown)
+        refuse_training_speakers(found, TRAINING_SETS[train])
+        if other := lists.get(found.name):
+            raise UsageError(
+                f"{path}: results go by the name {found.name}, which {other.path} has already: rename it, or "
+                "leave it out"
+            )
+        lists[found.name] = found
+    return list(lists.values()), read_metadata(metadata)
 
 
 def _test_recordings(tree: Tree, lists: Sequence[TrialList]) -> list[Recording]:
@@ -152,6 +200,19 @@ def _training_recordings(tree: Tree, train: str, tested: Collection[str]) -> lis
             found=f"{len(tree.twice):,} utterances again", fix="Remove one copy",
         )  # fmt: skip
     return learned
+
+
+def _validation_pairs(root: Path, valid: Sequence[Recording]) -> list[tuple[Recording, Recording]]:
+    """All pairs but those of one video; raises `DataError` where none is of one speaker."""
+    pairs = [(a, b) for a, b in combinations(valid, 2) if a.speaker != b.speaker or a.session != b.session]
+    if valid and not any(a.speaker == b.speaker for a, b in pairs):
+        speakers = sorted({recording.speaker for recording in valid})
+        raise DataError(
+            "no validation speaker has two videos", file=root, expected="target trials",
+            found=f"{len(speakers)} speakers: {', '.join(speakers[:5])}",
+            fix="Choose more validation speakers, or 0",
+        )  # fmt: skip
+    return pairs
 
 
 def _held_out(learned: Sequence[Recording], number: int) -> set[str]:

@@ -96,7 +96,8 @@ def test_without_lists_the_test_part_is_that_of_voxceleb1(tree, tmp_path):
 def test_what_an_earlier_run_left_is_removed(tree, tmp_path):
     prepare(tree, tmp_path / "out", "vox1", valid_speakers=2)
     prepare(tree, tmp_path / "out", "vox1", valid_speakers=0)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["test.csv", "train.csv"]
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == ["preparation.json", "test.csv", "train.csv"]
 
 
 def test_voxceleb2s_test_speakers_are_not_trained_on(tree, tmp_path):
