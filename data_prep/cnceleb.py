@@ -32,12 +32,22 @@ from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.files import write_atomically
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import under_root
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from data_prep.joining import Clip, Piece, join_short, write_joined
-from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
+from data_prep.parts import (
+    PARTS,
+    Spoken,
+    hold_out,
+    probe_recordings,
+    write_mistakes,
+    write_part,
+    write_trials,
+)
 
+NAME = "cnceleb"
 COLUMNS = ("session", "genre")
 JOINED = "CN-Celeb_joined"
-LEFT_OUT = "left_out.txt"
+ENROLMENT_MAP, LEFT_OUT = "enrolment_map.txt", "left_out.txt"
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ def prepare(
 ) -> Prepared:
     """Write train.csv, valid.csv, valid_trials.txt, test.csv and, where there is enroll.map, enrolment_map.txt.
 
+    With a record beside them, by which recipes use them again (`cmd_speaker.training.preparation`).
+
     Validation speakers are held out from CN-Celeb1's training part (`data_prep.parts`); 0: none. Utterances
     under `min_seconds` are joined (`data_prep.joining`) in `joined_folder`, by default CN-Celeb_joined in
     `data_folder`; 0: none. An utterance's session is named with its genre, which is a column of its own.
@@ -96,6 +108,7 @@ def prepare(
     left_out += undecodable
     counts |= _joining_counts(pieces, clips, min_seconds) | {"recordings_left_out": len(left_out)}
 
+    forget_preparation(output)
     for part in ("train", "valid"):
         chosen = [clip for clip in clips if held_out.get(clip.first.speaker, "train") == part]
         rows = [_row(root, c.first, c.id, c.samples, c.path(root, folder)) for c in chosen]
@@ -104,13 +117,14 @@ def prepare(
             counts |= write_trials(output / "valid_trials.txt", [_spoken(c.id, c.first) for c in chosen])
     counts |= write_part(output / "test.csv", COLUMNS, test_rows) | _genres("test", test_rows)
     counts |= {"test_trials": len(evaluation.trials), "enrolments": len(evaluation.enrolments)}
-    enrolment_map = output / "enrolment_map.txt"
-    _write_map(enrolment_map, evaluation.models)
-    write_mistakes(output / LEFT_OUT, left_out)
-    made = [path if path.is_file() else None for path in (output / "valid.csv", output / "valid_trials.txt")]
+    _write_map(output / ENROLMENT_MAP, evaluation.models)
+    notes = write_mistakes(output / LEFT_OUT, left_out)
+    options = {"validation_speakers": validation_speakers, "min_seconds": min_seconds}
+    files = record_preparation(output, NAME, options, counts, notes, (*PARTS, ENROLMENT_MAP, LEFT_OUT))
+    made = {name: output / name for name in files}
     return Prepared(
-        output / "train.csv", made[0], output / "test.csv", made[1], root / TRIALS,
-        enrolment_map if evaluation.models else None, counts, left_out,
+        made["train.csv"], made.get("valid.csv"), made["test.csv"], made.get("valid_trials.txt"),
+        root / TRIALS, made.get(ENROLMENT_MAP), counts, left_out,
     )  # fmt: skip
 
 

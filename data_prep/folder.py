@@ -19,9 +19,18 @@ from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.manifest import under_root
 from cmd_speaker.teachers.matching import LEVELS
-from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
+from data_prep.parts import (
+    PARTS,
+    Spoken,
+    hold_out,
+    probe_recordings,
+    write_mistakes,
+    write_part,
+    write_trials,
+)
 
-MISTAKES = "mistakes.txt"
+NAME, TEST_TRIALS, MISTAKES = "folder", "test_trials.txt", "mistakes.txt"
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,8 @@ def prepare(
 ) -> Prepared:
     """Write train.csv, and for speakers who are held out valid.csv, test.csv and a trial list of each.
 
+    With a record beside them, by which recipes use them again (`cmd_speaker.training.preparation`).
+
     Who is held out depends on the names only (`data_prep.parts`), the test before the validation. Faces and
     descriptions of test speakers are in no manifest: nothing about them can reach a teacher. `audio`, `faces`
     and `text` are folders that lie elsewhere than in `data_folder`.
@@ -101,10 +112,9 @@ def prepare(
     counts = {"recordings_left_out": len(unfit), "other_files": sum(tree.others.values())}
     counts["speakers_with_one_utterance"] = list(Counter(s.speaker for s in spoken).values()).count(1)
     beside = _Beside(root, tree, pictures, texts)
-    made: dict[str, Path] = {}
+    forget_preparation(output)
     for part in ("train", "valid", "test"):
         chosen = [(r, info) for r, info in good if part_of.get(r.speaker, "train") == part]
-        manifest, trials = output / f"{part}.csv", output / f"{part}_trials.txt"
         taught = part != "test"
         rows: list[list[object]] = [
             [r.id, info.seconds, under_root(r.path, root), "", "", r.speaker, r.session]
@@ -113,14 +123,19 @@ def prepare(
         ]
         columns = ["session", *(beside.columns if taught else [])]
         counts |= beside.coverage(part, [r for r, _ in chosen]) if taught else {}
-        counts |= write_part(manifest, columns, rows)
+        counts |= write_part(output / f"{part}.csv", columns, rows)
         if chosen and part != "train":
-            counts |= write_trials(trials, [s for s in spoken if part_of.get(s.speaker) == part])
-            made |= {part: manifest, f"{part}_trials": trials}
+            held_out = [s for s in spoken if part_of.get(s.speaker) == part]
+            counts |= write_trials(output / f"{part}_trials.txt", held_out)
     mistakes = [*unfit, *wrong_faces, *wrong_texts]
-    write_mistakes(output / MISTAKES, mistakes)
-    valid, test, valid_trials, test_trials = map(made.get, ("valid", "test", "valid_trials", "test_trials"))
-    return Prepared(output / "train.csv", valid, test, valid_trials, test_trials, counts, mistakes)
+    notes = write_mistakes(output / MISTAKES, mistakes)
+    options = {"validation_speakers": validation_speakers, "test_speakers": test_speakers}
+    files = record_preparation(output, NAME, options, counts, notes, (*PARTS, TEST_TRIALS, MISTAKES))
+    made = {name: output / name for name in files}
+    return Prepared(
+        made["train.csv"], made.get("valid.csv"), made.get("test.csv"), made.get("valid_trials.txt"),
+        made.get(TEST_TRIALS), counts, mistakes,
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

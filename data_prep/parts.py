@@ -21,6 +21,8 @@ from cmd_speaker.manifest import REQUIRED, write_manifest
 from cmd_speaker.training.subset import by_hash
 
 T = TypeVar("T")
+PARTS = ("train.csv", "valid.csv", "valid_trials.txt", "test.csv")
+"""What a preparation writes, as far as there are such parts; lists of the test besides."""
 SEED, TARGETS, NONTARGETS = 1, 20_000, 100_000
 """A list has all pairs, or so many of them where there are more."""
 
@@ -92,12 +94,14 @@ def write_part(path: Path, columns: Sequence[str], rows: Sequence[Sequence[objec
     }
 
 
-def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> None:
-    """List, a line each, what is wrong and did not stop the rest; no file where nothing is."""
+def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> list[str]:
+    """List, a line each, what is wrong and did not stop the rest, and say so; no file where nothing is."""
     path.unlink(missing_ok=True)
-    if mistakes:
-        with write_atomically(path) as temporary:
-            temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
+    if not mistakes:
+        return []
+    with write_atomically(path) as temporary:
+        temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
+    return [f"{len(mistakes):,} mistakes did not stop the rest, see {path}"]
 
 
 def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:

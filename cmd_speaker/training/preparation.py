@@ -69,14 +69,13 @@ def record_preparation(
     options: Mapping[str, Any],
     counts: Mapping[str, int],
     notes: Sequence[str],
-    files: Iterable[Path | None],
-) -> None:
-    """Write the record of what lies in `folder`; None stands for a file that was not needed."""
-    made = {
-        path.relative_to(folder).as_posix(): file_checksum(path) for path in files if path and path.is_file()
-    }
-    content = {"corpus": corpus, "options": options, "counts": counts, "notes": list(notes), "files": made}
+    names: Iterable[str],
+) -> Mapping[str, str]:
+    """Write the record of those of the files `names` in `folder` that are there; returns them by checksum."""
+    files = {name: file_checksum(folder / name) for name in names if (folder / name).is_file()}
+    content = {"corpus": corpus, "options": options, "counts": counts, "notes": list(notes), "files": files}
     save_stamped(folder / RECORD, VERSION, content)
+    return files
 
 
 def load_preparation(folder: str | Path) -> Preparation:

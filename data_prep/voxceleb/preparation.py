@@ -20,6 +20,7 @@ from cmd_speaker.manifest import DATA_ROOT, write_manifest
 from cmd_speaker.progress import track
 from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from cmd_speaker.training.subset import by_hash
+from data_prep.parts import PARTS as FILES
 from data_prep.voxceleb.faces import LEVELS, FaceFolders
 from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
 from data_prep.voxceleb.trials import TrialList, read_trial_list, refuse_missing, refuse_training_speakers
@@ -99,7 +100,7 @@ def prepare(
     counts |= rows.write(output / "valid.csv", valid, described=True)
     counts |= rows.write(output / "test.csv", test, described=False)
     lines = [f"{int(a.speaker == b.speaker)} {a.name} {b.name}\n" for a, b in pairs]
-    made = _write_bytes(output / "valid_trials.txt", "".join(lines).encode())
+    _write_bytes(output / "valid_trials.txt", "".join(lines).encode())
     counts["valid_trials"] = len(pairs)
     counts["valid_not_used"] = sum(r.speaker in held_out for r in learned) - len(valid)
     copies = {each.name: output / "trials" / f"{each.name}.txt" for each in lists}
@@ -109,12 +110,14 @@ def prepare(
     left_out = output / "left_out.csv"
     notes = [*_part_notes(tree, train), *_left_out(tree, left_out), *rows.notes()]
     notes += [f"{each.path.name} is {each.title}" for each in lists]
-    present = [path if path.is_file() else None for path in (output / "valid.csv", output / "test.csv")]
-    prepared = Prepared(output / "train.csv", present[0], present[1], made, copies, counts, notes)
     options = _options(train, lists, metadata, valid_speakers)
-    files = [prepared.train, *present, made, *copies.values(), left_out]
-    record_preparation(output, NAME, options, counts, notes, files)
-    return prepared
+    names = (*FILES, left_out.name, *(f"trials/{path.name}" for path in copies.values()))
+    files = record_preparation(output, NAME, options, counts, notes, names)
+    made = {name: output / name for name in files}
+    return Prepared(
+        made["train.csv"], made.get("valid.csv"), made.get("test.csv"), made.get("valid_trials.txt"),
+        copies, counts, notes,
+    )  # fmt: skip
 
 
 def asked(
@@ -311,11 +314,10 @@ def _left_out(tree: Tree, path: Path) -> Iterator[str]:
     yield f"{len(rows):,} files were left out, see {path}"
 
 
-def _write_bytes(path: Path, content: bytes) -> Path | None:
+def _write_bytes(path: Path, content: bytes) -> None:
     """Write a file, or remove that of an earlier run where there is nothing to write."""
     if not content:
         path.unlink(missing_ok=True)
-        return None
+        return
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)
-    return path

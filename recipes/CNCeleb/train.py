@@ -4,34 +4,29 @@ python train.py hparams/cnceleb.yaml --data_folder DATA [--key value ...]
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cmd_speaker.errors import exit_code_of
 from cmd_speaker.results import EvaluationList
-from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, train_and_evaluate
+from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, prepare_once, train_and_evaluate
 from cmd_speaker.training.recipe import open_recipe
-from data_prep.cnceleb import LEFT_OUT, prepare
+from data_prep.cnceleb import ENROLMENT_MAP, NAME, TRIALS, prepare
 
-OWN_KEYS = PIPELINE_KEYS | {"validation_speakers", "min_seconds", "joined_folder"}
+OWN_KEYS = PIPELINE_KEYS | {"prepared", "validation_speakers", "min_seconds", "joined_folder"}
 
 
 def main(argv: list[str]) -> None:
     recipe = open_recipe(argv, OWN_KEYS)
     hparams = recipe.hparams
-    corpus = prepare(
-        hparams["data_folder"],
-        recipe.folder / "manifests",
-        hparams["validation_speakers"],
-        hparams["min_seconds"],
-        hparams["joined_folder"],
-    )
-    if corpus.left_out:
-        left_out = corpus.train.with_name(LEFT_OUT)
-        print(f"{len(corpus.left_out)} training recordings cannot be used: {left_out}")
-    lists = [EvaluationList("CN-Celeb.E", corpus.test_trials, corpus.enrolment_map)]
-    train_and_evaluate(recipe, Parts(corpus.train, corpus.valid, corpus.valid_trials, corpus.test, lists))
+    options = {key: hparams[key] for key in ("validation_speakers", "min_seconds")}
+    prepare_into = partial(prepare, hparams["data_folder"], joined_folder=hparams["joined_folder"], **options)
+    corpus = prepare_once(recipe, NAME, options, prepare_into)
+    trials = Path(hparams["data_folder"], TRIALS)
+    lists = [EvaluationList("CN-Celeb.E", trials, corpus.file(ENROLMENT_MAP))]
+    train_and_evaluate(recipe, Parts.of(corpus, lists))
 
 
 if __name__ == "__main__":
