@@ -49,7 +49,7 @@ TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 LEAST: dict[str, tuple[Any, float]] = {
     "seed": (int, 0), "number_of_epochs": (int, 1), "batch_size": (int, 2), "validation_interval": (int, 1),
     "crop_seconds": ((int, float), MIN_SECONDS), "num_workers": (int, 0), "validation_speakers": (int, 0),
-    "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 4),
+    "training_speakers": (int, 0), "utterances_per_speaker": (int, 0), "test_speakers": (int, 0),
     "corpus_seed": (int, 0),
     "embedding_size": (int, 2), "width": (int, 8), "n_mels": (int, 8), "peak_lr": ((int, float), 0),
     "weight_decay": ((int, float), 0),

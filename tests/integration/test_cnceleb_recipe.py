@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import yaml
 
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.training.log import last_epoch
@@ -13,8 +12,6 @@ from tests.training import ROOT, command_line, load_recipe
 
 RECIPE = ROOT / "recipes" / "CNCeleb"
 HPARAMS = RECIPE / "hparams" / "cnceleb.yaml"
-OTHERWISE = {"output_folder", "validation_speakers"}
-"""Keys of both recipes whose values are the corpus's."""
 
 
 @pytest.fixture(scope="module")
@@ -55,26 +52,3 @@ def test_face_teacher(train, tmp_path):
     faces = write_faces(tmp_path / "faces", CN_SPEAKERS)
     figures = last_epoch(train(tmp_path / "run", architecture="resnet34", classifier_weight=1, **faces))
     assert {"train face.feature", "train face.teacher_classifier"} <= figures.keys()
-
-
-def keys_of(path):
-    """Key -> its value with tags, as text, and teachers' blocks under names of their own."""
-    root = yaml.compose(path.read_text())
-    found = {}
-    for key, node in root.value:
-        blocks = node.value if key.value in ("teachers", "distillation") else []
-        found |= {f"{key.value}.{name.value}": yaml.serialize(block) for name, block in blocks}
-        if not blocks:
-            found[key.value] = yaml.serialize(node)
-    return found
-
-
-def test_the_recipes_of_both_corpora_are_the_same_where_the_corpus_is_not_meant():
-    ours, theirs = keys_of(HPARAMS), keys_of(ROOT / "recipes" / "VoxCeleb" / "hparams" / "voxceleb.yaml")
-    assert {key for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]} == OTHERWISE - {
-        "data_folder"
-    }
-    assert ours.keys() - theirs.keys() == {"min_seconds", "joined_folder"}
-    corpus = {"train_on", "trials", "accept_unknown", "metadata"}
-    text = {"teachers.text", "distillation.text", "text_encoder", "text_teacher", "text_quality"}
-    assert theirs.keys() - ours.keys() == corpus | text
