@@ -32,7 +32,7 @@ from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.files import write_atomically
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import under_root
-from cmd_speaker.training.preparation import forget_preparation, record_preparation
+from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
 from data_prep.joining import Clip, Piece, join_short, write_joined
 from data_prep.parts import (
     PARTS,
@@ -91,6 +91,10 @@ def prepare(
     if not 0 <= min_seconds <= 60:
         raise UsageError(f"min_seconds {min_seconds}: expected 0 (join nothing) to 60")
     root, output = Path(data_folder), Path(output_folder)
+    refuse_unwritable(output)
+    folder = Path(joined_folder or root / JOINED) / f"{min_seconds:g}s"
+    if min_seconds:
+        refuse_unwritable(folder, "Give another joined_folder, or min_seconds 0")
     training, evaluation = _read_corpora(root)
     counts = _kept_out(training, evaluation)
     held_out_counts = {"valid": validation_speakers}
@@ -103,7 +107,6 @@ def prepare(
     # A speaker with several utterances may have a single clip, and so no target trial.
     first = [_spoken(c.id, c.first) for c in clips if c.first.speaker in known]
     held_out = hold_out(first, held_out_counts, root / FIRST)
-    folder = Path(joined_folder or root / JOINED) / f"{min_seconds:g}s"
     clips, undecodable = write_joined(root, folder, clips)
     left_out += undecodable
     counts |= _joining_counts(pieces, clips, min_seconds) | {"recordings_left_out": len(left_out)}
@@ -133,7 +136,7 @@ def _read_corpora(root: Path) -> tuple[dict[str, Training], Evaluation]:
     if not (root / FIRST).is_dir():
         raise DataError(
             "not CN-Celeb", file=root, expected=f"\n{TREE}\n", found=folder_content(root),
-            fix=f"Give the folder that holds {FIRST}, as the archives unpack it",
+            fix=f"Give the folder that holds {FIRST}, as the archives unpack it, or a link of this name",
         )  # fmt: skip
     evaluation = read_evaluation(root)
     training = {corpus: read_training(root, corpus) for corpus in (FIRST, SECOND) if (root / corpus).is_dir()}

@@ -19,7 +19,7 @@ from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
 from cmd_speaker.manifest import under_root
 from cmd_speaker.teachers.matching import LEVELS
-from cmd_speaker.training.preparation import forget_preparation, record_preparation
+from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
 from data_prep.parts import (
     PARTS,
     Spoken,
@@ -103,6 +103,7 @@ def prepare(
     be used, too few speakers); nothing is written then.
     """
     root, output = Path(data_folder), Path(output_folder)
+    refuse_unwritable(output)
     tree = read_tree(root, *(Path(place) if place else None for place in (audio, faces, text)))
     (pictures, wrong_faces), (texts, wrong_texts) = find_pictures(tree), read_texts(tree)
     good, unfit = probe_recordings(tree.audio, tree.recordings, [r.path for r in tree.recordings])
@@ -127,7 +128,7 @@ def prepare(
         if chosen and part != "train":
             held_out = [s for s in spoken if part_of.get(s.speaker) == part]
             counts |= write_trials(output / f"{part}_trials.txt", held_out)
-    mistakes = [*unfit, *wrong_faces, *wrong_texts]
+    mistakes = [*tree.lost, *unfit, *wrong_faces, *wrong_texts]
     notes = write_mistakes(output / MISTAKES, mistakes)
     options = {"validation_speakers": validation_speakers, "test_speakers": test_speakers}
     files = record_preparation(output, NAME, options, counts, notes, (*PARTS, TEST_TRIALS, MISTAKES))

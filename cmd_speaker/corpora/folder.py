@@ -37,7 +37,7 @@ def _recordings(tree: Tree) -> list[CheckRow]:
     if tree.others:
         found = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(tree.others.items()))
         rows.append(CheckRow("other files among the audio", "none", f"{found}; not used", "note"))
-    return rows
+    return rows + _problems("links", list(tree.lost))
 
 
 def _audio(tree: Tree, full: bool) -> list[CheckRow]:

@@ -41,13 +41,17 @@ class Recording(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """What the folders hold, in the order of the names; `others` counts the files that are no audio by suffix."""
+    """What the folders hold, in the order of the names.
+
+    `others` counts the files that are no audio by suffix; `lost` names links among them that lead nowhere.
+    """
 
     audio: Path
     faces: Path | None
     text: Path | None
     recordings: Sequence[Recording]
     others: Mapping[str, int]
+    lost: Sequence[DataError]
 
     @property
     def speakers(self) -> list[str]:
@@ -69,13 +73,21 @@ def read_tree(
     audio = audio or _audio_folder(root)
     files: list[Place] = []
     others: Counter[str] = Counter()
+    lost = []
     for place, _, names in walk(audio, skipped=beside.values()):
         for name in names:
             suffix = Path(name).suffix.lower()
             if suffix in EXTENSIONS:
                 files.append((*place, name))
-            else:
-                others[suffix or "(no suffix)"] += 1
+                continue
+            others[suffix or "(no suffix)"] += 1
+            if (path := audio.joinpath(*place, name)).is_symlink() and not path.exists():
+                lost.append(
+                    DataError(
+                        "a link that leads nowhere", file=path, expected=os.readlink(path), found="nothing there",
+                        fix="Mount the disk that it leads to, or remove it",
+                    )
+                )  # fmt: skip
     if not files:
         raise DataError(
             "no audio below this folder", file=audio, expected=f"{' '.join(EXTENSIONS)} in\n{TREE}\n",
@@ -87,13 +99,14 @@ def read_tree(
         Recording("/".join(f), audio.joinpath(*f), f[0], f[1] if len(f) == 3 else "") for f in files
     ]
     _check_names(audio, recordings)
-    return Tree(audio, faces or beside.get("faces"), text or beside.get("text"), recordings, others)
+    return Tree(audio, faces or beside.get("faces"), text or beside.get("text"), recordings, others, lost)
 
 
 def walk(top: Path, skipped: Collection[Path] = ()) -> Iterator[tuple[Place, list[str], list[str]]]:
     """Every folder from `top` down with the names of its folders and files, sorted, without hidden ones.
 
-    Links are followed, folders that are `skipped` are not. Raises `OSError` where a folder may not be read.
+    Links are followed, but for those that lead back up; folders that are `skipped` are not. Raises `OSError` where
+    a folder may not be read.
     """
 
     def refuse(error: OSError) -> None:
@@ -102,9 +115,15 @@ def walk(top: Path, skipped: Collection[Path] = ()) -> Iterator[tuple[Place, lis
     for path, folders, files in os.walk(top, onerror=refuse, followlinks=True):
         place = Path(path).relative_to(top).parts
         seen = [name for name in folders if name[0] != "." and Path(path, name) not in skipped]
+        seen = [name for name in seen if not _leads_up(Path(path, name))]
         # os.walk goes on with what is left in its own list.
         folders[:] = sorted(seen) if len(place) < DEEPEST else []
         yield place, list(folders), sorted(name for name in files if name[0] != ".")
+
+
+def _leads_up(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in: round and round."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _audio_folder(root: Path) -> Path:

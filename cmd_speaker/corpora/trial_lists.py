@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import zlib
@@ -72,8 +73,8 @@ VOXCELEB1_LISTS = {
 def read_list(path: str | Path) -> bytes:
     """The text of a trial list, unpacked where gzip packed it, every line ending in a line feed.
 
-    Copies that differ in line ends, or lack the last one, hold the same trials. Raises `DataError` where the
-    file is missing or cannot be unpacked.
+    Copies that differ in line ends, lack the last one or have a byte-order mark hold the same trials. Raises
+    `DataError` where the file is missing, empty or cannot be unpacked.
     """
     path = Path(path)
     try:
@@ -85,7 +86,9 @@ def read_list(path: str | Path) -> bytes:
             "the trial list cannot be read", file=path, expected="a text file, packed with gzip or not",
             found=str(error), fix="Copy it again",
         ) from error  # fmt: skip
-    text = text.replace(b"\r\n", b"\n")
+    text = text.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not text.strip():
+        raise DataError("the trial list is empty", file=path, expected="a trial a line", fix="Copy it again")
     return text if text.endswith(b"\n") else text + b"\n"
 
 

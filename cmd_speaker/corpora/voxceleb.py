@@ -118,6 +118,9 @@ def _check_layout(tree: Tree) -> list[CheckRow]:
             f"{len(tree.misplaced):,} audio files one level higher or lower, the first {tree.misplaced[0]}"
         )
         problem("layout", "SPEAKER/VIDEO/UTTERANCE", f"{found}. Unpack the archives again")
+    if tree.lost:
+        found = f"{len(tree.lost):,} that lead nowhere, the first {tree.lost[0]}"
+        problem("links", "to folders", f"{found}. Mount the disks that they lead to, or remove them")
     if tree.twice:
         found = f"{len(tree.twice):,} utterances again, the first {tree.twice[0].path}"
         problem("audio twice", "each utterance once", f"{found}. Remove one copy")

@@ -48,7 +48,8 @@ class Tree:
     """What lies under `root`; paths are relative to it.
 
     `packed` names the utterances that are there as m4a only; `misplaced` are audio files at another depth, `twice`
-    utterances that were found again, `bad` those that cannot be used, by name.
+    utterances that were found again, `bad` those that cannot be used, by name; `lost` are links in the place of a
+    speaker or a video that lead nowhere.
     """
 
     root: Path
@@ -56,6 +57,7 @@ class Tree:
     bad: dict[str, DataError] = field(default_factory=dict)
     packed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
     twice: list[Recording] = field(default_factory=list)
 
 
@@ -64,12 +66,15 @@ def folders_with(
 ) -> Iterator[tuple[Path, list[str]]]:
     """The folders at most `depth` below `root` that hold wanted folders, and the names of these, sorted.
 
-    What is below such a folder is not looked at.
+    What is below such a folder is not looked at, and nothing twice to which links lead again.
     """
-    level = [root]
+    level, seen = [root], set[Path]()
     for _ in range(depth + 1):
         below = []
         for folder in level:
+            if (place := folder.resolve()) in seen:
+                continue
+            seen.add(place)
             names = sorted(entry.name for entry in _listed(folder) if entry.is_dir())
             if found := [name for name in names if wanted(name)]:
                 yield folder, found
@@ -116,6 +121,10 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
     tree = Tree(Path(root))
     found = speaker_folders(tree.root)
     speakers = [folder / name for folder, names in found for name in names if wanted(name)]
+    for folder, _ in found:
+        tree.lost += [
+            _relative(tree.root, p) for p in _lost(folder) if SPEAKER.fullmatch(p.name) and wanted(p.name)
+        ]
     seen: set[str] = set()
     with ThreadPoolExecutor() as pool:
         for part in track(
@@ -127,6 +136,7 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
             tree.bad |= part.bad
             tree.packed += part.packed
             tree.misplaced += part.misplaced
+            tree.lost += part.lost
     tree.recordings.sort()
     # What was converted may lie in another folder.
     tree.packed = [name for name in tree.packed if name not in seen and name not in tree.bad]
@@ -149,20 +159,23 @@ class _Part:
     bad: dict[str, DataError] = field(default_factory=dict)
     packed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def _scan_speaker(root: Path, folder: Path) -> _Part:
     part = _Part()
     part.misplaced = [_relative(root, folder / e.name) for e in _listed(folder) if _is_audio(e.name)]
+    part.lost = [_relative(root, path) for path in _lost(folder)]
     base = _relative(root, folder)
     for video in _folders(folder):
+        place, session = f"{base}/{video.name}", f"{folder.name}/{video.name}"
         for entry in sorted(_listed(video), key=lambda entry: entry.name):
             stem, suffix = os.path.splitext(entry.name)
-            name = f"{folder.name}/{video.name}/{stem}.wav"
-            if suffix.lower() == PACKED:
+            name, suffix = f"{session}/{stem}.wav", suffix.lower()
+            if suffix == PACKED:
                 part.packed.append(name)
-            elif _is_audio(entry.name):
-                recording = _measure(entry.path, name, f"{base}/{video.name}/{entry.name}")
+            elif suffix in AUDIO:
+                recording = _measure(entry.path, name, f"{place}/{entry.name}")
                 if isinstance(recording, DataError):
                     part.bad[name] = recording
                 else:
@@ -177,6 +190,11 @@ def _scan_speaker(root: Path, folder: Path) -> _Part:
 
 def _measure(file: str, name: str, path: str) -> Recording | DataError:
     """The recording, or what is wrong with it, which does not stop the others."""
+    if not name.isprintable() or " " in name:
+        return DataError(
+            "a name that no list can hold", file=file, expected="no blank or control character, UTF-8",
+            found=ascii(name), fix="Rename it",
+        )  # fmt: skip
     try:
         return Recording(name, path, probe_fit(file).samples)
     except DataError as error:
@@ -187,6 +205,12 @@ def _listed(folder: Path) -> Iterable[os.DirEntry[str]]:
     """What is in a folder but for hidden files: half-written ones, and what macOS leaves beside real ones."""
     with os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _lost(folder: Path) -> list[Path]:
+    """Links in a folder that lead nowhere: to a disk that is not mounted, perhaps."""
+    links = [Path(entry.path) for entry in _listed(folder) if entry.is_symlink()]
+    return sorted(link for link in links if not link.exists())
 
 
 def _folders(folder: Path) -> list[Path]:

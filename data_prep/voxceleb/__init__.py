@@ -6,7 +6,8 @@
 
 VOXCELEB2 is the folder that holds `dev/aac`. DATA holds the unpacked folders of all that is used, or links to
 them: `vox1_dev_wav/wav`, `vox1_test_wav/wav`, `dev/flac` ..., at most three levels above the speakers.
-The recipe takes OUT as `--prepared OUT`. `cmd-speaker check-data voxceleb DATA` says whether it is complete. See `prepare` and `convert`.
+`cmd-speaker check-data voxceleb DATA` says whether it is complete. The recipe takes OUT as `--prepared OUT`. See
+`prepare` and `convert`.
 """
 
 from data_prep.voxceleb.conversion import Converted, convert

@@ -18,7 +18,7 @@ from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.files import file_checksum, write_atomically
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
 from cmd_speaker.progress import track
-from cmd_speaker.training.preparation import forget_preparation, record_preparation
+from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
 from cmd_speaker.training.subset import by_hash
 from data_prep.parts import PARTS as FILES
 from data_prep.voxceleb.faces import LEVELS, FaceFolders
@@ -82,6 +82,7 @@ def prepare(
     lists, utterances of a list that are missing, m4a files, ...); nothing is written then.
     """
     root, output = Path(data_folder), Path(output_folder)
+    refuse_unwritable(output)
     lists, known = _read_options(train, trials, accept_unknown, metadata, valid_speakers)
     rows = _Rows(known, FaceFolders(faces, known, root) if faces else None)
     tested = {speaker for each in lists for speaker in each.speakers} if lists else VOX1_TEST
@@ -185,11 +186,12 @@ def _training_recordings(tree: Tree, train: str, tested: Collection[str]) -> lis
     parts = TRAINING_SETS[train]
     learned = [r for r in tree.recordings if part_of(r.speaker) in parts and r.speaker not in tested]
     found = Counter(part_of(recording.speaker) for recording in learned)
-    packed = sum(part_of(name[: name.index("/")]) in parts for name in tree.packed)
+    packed = [name for name in tree.packed if part_of(name[: name.index("/")]) in parts]
     if packed:
         raise DataError(
             "the training set is not converted", file=tree.root, expected="wav or flac files",
-            found=f"{packed:,} m4a files without one", fix="Run python -m data_prep.voxceleb convert first",
+            found=f"{len(packed):,} m4a files without one, the first {min(packed)}",
+            fix="Run python -m data_prep.voxceleb convert first",
         )  # fmt: skip
     if absent := [part for part in parts if not found[part]]:
         raise DataError(
@@ -306,10 +308,14 @@ def _left_out(tree: Tree, path: Path) -> Iterator[str]:
     """List the files that are not used although they are audio, each with its reason."""
     rows = [(name, str(error)) for name, error in sorted(tree.bad.items())]
     rows += [(name, "not at SPEAKER/VIDEO/UTTERANCE") for name in tree.misplaced]
+    rows += [(name, "a link that leads nowhere") for name in tree.lost]
     if not rows:
         path.unlink(missing_ok=True)
         return
-    with write_atomically(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         csv.writer(file, lineterminator="\n").writerows([("file", "reason"), *rows])
     yield f"{len(rows):,} files were left out, see {path}"
 
