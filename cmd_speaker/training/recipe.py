@@ -31,6 +31,7 @@ from cmd_speaker.teachers.modalities import MODALITIES
 from cmd_speaker.training.initialise import initialise_student
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
+from cmd_speaker.training.processes import join_processes
 from cmd_speaker.training.run import Run, open_run
 from cmd_speaker.training.schedule import SCHEDULE, is_schedule
 
@@ -124,6 +125,7 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
     _check_keys(path, set(own_keys))
+    run_opts = join_processes(run_opts)
     hparams, resolved = _build(path, overrides)
     check_device(run_opts.device or "cpu")
     folder = Path(str(hparams["output_folder"]))

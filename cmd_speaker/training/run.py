@@ -19,6 +19,7 @@ from speechbrain.utils.run_opts import RunOptions
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import file_checksum, write_json
 from cmd_speaker.training.options import top_level
+from cmd_speaker.training.processes import processes
 
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
@@ -87,6 +88,8 @@ def open_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run_o
     decisive = _decisive(path, resolved, folder)
     given = sorted(run_opts.overridden_args - NOT_DECISIVE)
     decisive |= {name: str(getattr(run_opts, name)) for name in given}
+    if processes() > 1:
+        decisive["processes"] = str(processes())
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     record = folder / "run.json"
     if record.is_file():
