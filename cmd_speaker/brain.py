@@ -200,7 +200,7 @@ class SpeakerBrain(sb.Brain):
         if not if_main_process():
             return
         figures = [f"{name} {value:.4g}" for name, value in (train | valid).items()]
-        print(f"epoch {epoch}/{self.hparams.number_of_epochs}: " + ", ".join(figures), flush=True)
+        print(f"epoch {epoch}/{self.hparams.number_of_epochs}: {', '.join(figures)}{self.wait}", flush=True)
         hint = self.wait.hint(self.loader.num_workers)
         if hint and not self.hint_given:
             print(hint, flush=True)

@@ -24,7 +24,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, check_batch, collate
 from cmd_speaker.training.memory import keep_freed_memory
-from cmd_speaker.training.processes import main_first, processes
+from cmd_speaker.training.processes import main_first
 from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
@@ -41,7 +41,7 @@ def train_student(
     `valid` gives held-out speakers and their trials. `teachers` come from stage 1 (`prepare_teachers`), made
     for `train`; without any the student learns from audio only.
     """
-    check_batch(train, recipe.hparams["batch_size"], processes() * recipe.run_opts.grad_accumulation_factor)
+    check_batch(train, recipe.hparams["batch_size"], recipe.batches_at_once)
     brain, loader = build_brain(recipe, train, valid, teachers)
     if folder := recipe.hparams.get("init_from"):
         recipe.run.add_checksums(Path(folder) / "model.json")

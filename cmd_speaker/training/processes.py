@@ -49,9 +49,11 @@ def join_processes(run_opts: RunOptions) -> RunOptions:
                 f"{os.environ.get('LOCAL_WORLD_SIZE', local + 1)} processes on this machine, and "
                 f"{torch.cuda.device_count()} GPUs: start as many as there are, or give --device cpu"
             )
-        run_opts = replace(run_opts, device=f"cuda:{local}")
+        found = {"device": f"cuda:{local}"}
     else:
-        run_opts = replace(run_opts, device="cpu", distributed_backend="gloo")
+        found = {"device": "cpu", "distributed_backend": "gloo"}
+    # A Brain reads only those that count as given.
+    run_opts = replace(run_opts, **found, overridden_args=run_opts.overridden_args | found.keys())
     if not is_distributed_initialized():
         ddp_init_group(run_opts)
         atexit.register(_leave)

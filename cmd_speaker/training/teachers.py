@@ -32,7 +32,7 @@ def prepare_teachers(
     if not teachers:
         return []
     # What the student and the later teachers will ask for must not be missing after the first was fitted.
-    check_batch(train, hparams["batch_size"])
+    check_batch(train, hparams["batch_size"], recipe.batches_at_once)
     read_columns(train, columns(sources(active.values())))
     inputs = {name: find_inputs(name, each, train, data_root) for name, each in teachers.items()}
     for name, each in active.items():

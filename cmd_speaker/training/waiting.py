@@ -42,6 +42,12 @@ class DataWait:
         total = self.waited + self.computed
         return self.waited / total if self.steps > FIRST and total else 0.0
 
+    def __str__(self) -> str:
+        """What follows the figures of an epoch; nothing after one too short to say."""
+        if self.steps <= FIRST:
+            return ""
+        return f"; {self.waited + self.computed:.0f} s, {self.share:.0%} of them waiting for data"
+
     def hint(self, num_workers: int) -> str:
         """What to do where much of the epoch was waiting, else nothing."""
         if self.share < MUCH:
