@@ -45,8 +45,7 @@ def train_student(
     brain, loader = build_brain(recipe, train, valid, teachers)
     if folder := recipe.hparams.get("init_from"):
         recipe.run.add_checksums(Path(folder) / "model.json")
-    if if_main_process():
-        recipe.run.begin()
+    recipe.run.begin()
     # Without a terminal a bar only fills the log; the line of each epoch is printed either way.
     bar = sys.stderr.isatty() and not brain.noprogressbar
     brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)

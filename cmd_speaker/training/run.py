@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from cmd_speaker.errors import DataError
@@ -24,8 +25,7 @@ from cmd_speaker.training.processes import processes
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
     "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
-    "distributed_backend",
-    "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
+    "distributed_backend", "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
 PACKAGES = (
@@ -53,8 +53,11 @@ class Run:
     def begin(self) -> None:
         """Write the record: from here on, other hyperparameters and other data are refused in this folder.
 
-        Called when everything was found right, so that a mistake can be corrected and the call repeated.
+        Called when everything was found right, so that a mistake can be corrected and the call repeated. Of
+        several processes the main one writes.
         """
+        if not if_main_process():
+            return
         (self.folder / "hyperparams.yaml").write_text(self.resolved, encoding="utf-8")
         write_json(self.folder / "run.json", self.record)
 
