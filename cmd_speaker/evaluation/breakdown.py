@@ -1,9 +1,10 @@
 """Where a system is weak: error rates within groups of trials, by what is known of their two sides.
 
 A column of few values gives a group for every unordered pair of them (`f & f`, `f & m`): who is compared with
-whom. Of many values that are numbers, bands are formed, and groups of pairs of bands; other values, such as
-sessions and numbers with leading zeros, only say whether both sides have the same one. Trials with a side
-that is not known are a group of their own.
+whom. Of many values that are numbers, bands are formed, and groups of pairs of bands. Of some other values, such
+as genres, each has a group of the trials whose two sides have it (`speech & speech`); of many, such as sessions
+and numbers with leading zeros, all these are one group. Either way trials with two different values are another,
+and those with a side that is not known a last one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from cmd_speaker.lists.speakers import trial_speakers
 
 FEW_VALUES = 6
 """A column of so many values, or fewer, gives groups of pairs of values."""
+SOME_VALUES = 20
+"""One of more than these, but not more than so many, gives a group for each value."""
 FEWEST_SPEAKERS = 10
 """An interval of fewer would say nothing of other speakers."""
 UNKNOWN, SAME, DIFFERENT = "unknown", "same", "different"
@@ -124,8 +127,11 @@ def _grouped(
     place = np.full(len(trials.ids), -1)
     place[used] = bands
     low, high = np.sort([place[trials.enrol], place[trials.test]], axis=0)
-    if len(kinds) > FEW_VALUES and not edges:
+    if not edges and len(kinds) > SOME_VALUES:
         codes, names = (low != high).astype(int), [SAME, DIFFERENT, UNKNOWN]
+    elif not edges and len(kinds) > FEW_VALUES:
+        codes = np.where(low == high, low, len(kinds))
+        names = [*(f"{kind} & {kind}" for kind in kinds), DIFFERENT, UNKNOWN]
     else:
         codes = low * len(kinds) + high
         names = [*(f"{first} & {second}" for first in kinds for second in kinds), UNKNOWN]

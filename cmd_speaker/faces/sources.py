@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from cmd_speaker import ffmpeg
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.progress import track
@@ -125,11 +124,10 @@ def _duration(video: Path) -> float:
 
 
 def _run(video: Path, program: str, *arguments: str) -> bytes:
-    run = subprocess.run([program, "-v", "error", *arguments], capture_output=True)
-    if run.returncode:
-        said = run.stderr.decode(errors="replace").strip().splitlines()
-        raise _no_video(video, said[-1] if said else f"{program} ended in {run.returncode}")
-    return run.stdout
+    output, problem = ffmpeg.run(program, *arguments)
+    if problem:
+        raise _no_video(video, problem)
+    return output
 
 
 def _no_video(video: Path, found: str) -> DataError:
@@ -174,9 +172,5 @@ def _with_different_names(sources: list[FaceSource]) -> list[FaceSource]:
 
 def _refuse_videos_without_ffmpeg(sources: Sequence[FaceSource]) -> None:
     video = next((source.path for source in sources if source.frames), None)
-    lacking = [program for program in ("ffmpeg", "ffprobe") if shutil.which(program) is None]
-    if video is not None and lacking:
-        raise DataError(
-            f"videos need {' and '.join(lacking)}", file=video, expected="the programs of ffmpeg on the PATH",
-            fix="Install ffmpeg, or give pictures",
-        )  # fmt: skip
+    if video is not None:
+        ffmpeg.refuse_missing(["ffmpeg", "ffprobe"], "videos", video)

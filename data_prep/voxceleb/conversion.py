@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import struct
-import subprocess
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 import soundfile
 
+from cmd_speaker import ffmpeg
 from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.corpora.voxceleb import PARTS, part_of
 from cmd_speaker.corpora.voxceleb_tree import packed_files
@@ -52,19 +51,14 @@ def convert(source: str | Path, output: str | Path, workers: int | None = None) 
     else done, `DataErrors` with the files that failed; all of them are in `failed.csv` under `output`.
     """
     source, output = Path(source), Path(output)
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise DataError(
-            "ffmpeg is not installed, and nothing else here reads m4a", expected="ffmpeg on the PATH",
-            found="none", fix="Install it, for example with apt install ffmpeg or conda install ffmpeg",
-        )  # fmt: skip
+    ffmpeg.refuse_missing(["ffmpeg"], "m4a files")
     files = list(track(packed_files(source), "Looking for m4a files"))
     if not files:
         raise DataError(
             "no m4a files", file=source, expected="dev/aac/id00012/VIDEO/00001.m4a ...", found="none",
             fix="Give the folder that VoxCeleb2's archives were unpacked to; wav and flac need no conversion",
         )  # fmt: skip
-    results = _side_by_side(partial(_convert, ffmpeg, source, output), files, workers or os.cpu_count() or 1)
+    results = _side_by_side(partial(_convert, source, output), files, workers or os.cpu_count() or 1)
     outcomes: Counter[bool] = Counter()
     parts = {part: 0 for part in PARTS}
     errors = []
@@ -117,7 +111,7 @@ def _find_box(file: BinaryIO, end: int, names: list[bytes]) -> bool:
     return False
 
 
-def _convert(ffmpeg: str, source: Path, output: Path, file: Path) -> bool | DataError:
+def _convert(source: Path, output: Path, file: Path) -> bool | DataError:
     """Whether the file was converted now; or what is wrong with it, which does not stop the others."""
     place = file.relative_to(source).with_suffix(".flac")
     target = output.joinpath(*("flac" if name == "aac" else name for name in place.parts))
@@ -126,15 +120,14 @@ def _convert(ffmpeg: str, source: Path, output: Path, file: Path) -> bool | Data
         if target.is_file() and _is_whole(target, seconds):
             return False
         with write_atomically(target) as temporary:
-            command = [ffmpeg, "-nostdin", "-loglevel", "error", "-y", "-i", str(file), "-map_metadata", "-1"]
-            command += ["-ac", "1", "-ar", str(SAMPLE_RATE), "-sample_fmt", "s16", "-fflags", "+bitexact"]
-            command += ["-flags:a", "+bitexact", "-threads", "1", "-f", "flac", str(temporary)]
-            ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            if ended.returncode or not (_is_whole(temporary, seconds) and _decodes(temporary)):
-                said = ended.stderr.strip()[-300:] or "a file that is not whole"
+            arguments = ["-nostdin", "-y", "-i", str(file), "-map_metadata", "-1", "-ac", "1"]
+            arguments += ["-ar", str(SAMPLE_RATE), "-sample_fmt", "s16", "-fflags", "+bitexact"]
+            arguments += ["-flags:a", "+bitexact", "-threads", "1", "-f", "flac", str(temporary)]
+            _, problem = ffmpeg.run("ffmpeg", *arguments)
+            if problem or not (_is_whole(temporary, seconds) and _decodes(temporary)):
                 raise DataError(
                     "not converted", file=file, expected=f"{seconds:.2f} s of flac",
-                    found=f"{said} (ffmpeg's exit code {ended.returncode})", fix="Unpack the archive again",
+                    found=problem or "a file that is not whole", fix="Unpack the archive again",
                 )  # fmt: skip
     except DataError as error:
         return error

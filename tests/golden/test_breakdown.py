@@ -104,8 +104,21 @@ def test_bands_of_thirds_of_the_utterances_used(scores, metadata):
     assert names[0] == "under 30 & under 30"
 
 
-def test_many_values_are_the_same_or_different(scores, metadata):
-    # Only b1 and b2 are of one session; seven sessions are more than pairs are made of.
+def test_some_values_that_are_no_numbers_have_a_group_each(scores, tmp_path):
+    # CN-Celeb has 11 genres; here are 7. Only a1 and a2 share one: the target 5, accepted at the threshold 5.
+    # Of the others the targets are 6, 7 and 1, which is rejected, the nontargets 8, which is accepted, 2, 3 and 4.
+    genres = ("speech", "speech", "vlog", "play", "drama", "movie", "singing", "live_broadcast")
+    table = tmp_path / "genres.csv"
+    table.write_text("ID,genre\n" + "".join(f"{n},{g}\n" for n, g in zip(UTT2SPK, genres, strict=True)))
+    assert rows(breakdown(scores, load_metadata(table), ["genre"])) == [
+        ("speech & speech", 1, 0, None, 0.0),
+        ("different", 3, 4, 0.25, 1 / 3),
+    ]
+
+
+def test_many_values_are_the_same_or_different(scores, metadata, monkeypatch):
+    # Only b1 and b2 are of one session; seven sessions are taken for many here.
+    monkeypatch.setattr("cmd_speaker.evaluation.breakdown.SOME_VALUES", 6)
     assert rows(breakdown(scores, metadata, ["session"])) == [
         ("same", 1, 0, None, 0.0),
         ("different", 3, 4, 0.25, 1 / 3),

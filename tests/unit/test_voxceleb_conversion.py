@@ -166,7 +166,7 @@ def test_where_ffmpeg_or_the_files_are_missing(source, ffmpeg, tmp_path, monkeyp
         convert(tmp_path / "flac", tmp_path / "out")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert exit_code_of(main, ["convert", str(source), str(tmp_path / "out")]) == 3
-    assert "ffmpeg is not installed" in capsys.readouterr().err
+    assert "m4a files need ffmpeg (expected the programs of ffmpeg on the PATH" in capsys.readouterr().err
 
 
 def test_command_line(source, ffmpeg, tmp_path, capsys):
