@@ -12,7 +12,7 @@ from cmd_speaker.errors import DataError
 
 
 class Ended(NamedTuple):
-    """What a program wrote to its standard output, and what went wrong, in its last words; empty where nothing did."""
+    """What a program wrote to its standard output, and its last words where it failed; empty where it did not."""
 
     output: bytes
     problem: str

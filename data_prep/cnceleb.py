@@ -123,7 +123,7 @@ def prepare(
     _write_map(output / ENROLMENT_MAP, evaluation.models)
     notes = write_mistakes(output / LEFT_OUT, left_out)
     options = {"validation_speakers": validation_speakers, "min_seconds": min_seconds}
-    files = record_preparation(output, NAME, options, counts, notes, (*PARTS, ENROLMENT_MAP, LEFT_OUT))
+    files = record_preparation(output, NAME, root, options, counts, notes, (*PARTS, ENROLMENT_MAP, LEFT_OUT))
     made = {name: output / name for name in files}
     return Prepared(
         made["train.csv"], made.get("valid.csv"), made["test.csv"], made.get("valid_trials.txt"),

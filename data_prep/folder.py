@@ -131,7 +131,7 @@ def prepare(
     mistakes = [*tree.lost, *unfit, *wrong_faces, *wrong_texts]
     notes = write_mistakes(output / MISTAKES, mistakes)
     options = {"validation_speakers": validation_speakers, "test_speakers": test_speakers}
-    files = record_preparation(output, NAME, options, counts, notes, (*PARTS, TEST_TRIALS, MISTAKES))
+    files = record_preparation(output, NAME, root, options, counts, notes, (*PARTS, TEST_TRIALS, MISTAKES))
     made = {name: output / name for name in files}
     return Prepared(
         made["train.csv"], made.get("valid.csv"), made.get("test.csv"), made.get("valid_trials.txt"),

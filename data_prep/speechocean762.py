@@ -21,8 +21,10 @@ from cmd_speaker.corpora import CORPORA
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
 from cmd_speaker.kaldi import TABLES, Tables, folder_content, list_audio, probe_listed, read_parts, row_of
 from cmd_speaker.manifest import DATA_ROOT, write_manifest
-from data_prep.parts import draw_between
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
+from data_prep.parts import PARTS, draw_between
 
+NAME, TEST_TRIALS, SPEAKERS = "speechocean762", "test_trials.txt", "speakers.csv"
 VALIDATION_SPEAKERS = (
     "5195", "1064", "2034", "2251", "0053", "0739", "0054", "2022", "8057", "1309",
     "6504", "9614", "1044", "0560", "1197", "4005", "3837", "0960", "3088", "9615",
@@ -69,6 +71,8 @@ class Recording:
 def prepare(data_folder: str | Path, output_folder: str | Path, validation_speakers: int = 20) -> Prepared:
     """Write train.csv, valid.csv, test.csv, valid_trials.txt, test_trials.txt and speakers.csv.
 
+    With a record beside them, by which recipes use them again (`cmd_speaker.training.preparation`).
+
     The first `validation_speakers` of `VALIDATION_SPEAKERS` move from the training part to valid.csv; 0
     writes neither valid.csv nor valid_trials.txt. Training and validation speakers are described, test
     speakers never: nothing about them can reach a teacher.
@@ -92,8 +96,9 @@ def prepare(data_folder: str | Path, output_folder: str | Path, validation_speak
     trials = _check_trials(given, test) if given.is_file() else _draw_trials(test)
 
     output.mkdir(parents=True, exist_ok=True)
-    names = ("train.csv", "valid.csv", "test.csv", "valid_trials.txt", "test_trials.txt", "speakers.csv")
-    train_csv, valid_csv, test_csv, valid_txt, test_txt, speakers_csv = (output / name for name in names)
+    forget_preparation(output)
+    names = (*PARTS, TEST_TRIALS, SPEAKERS)
+    train_csv, valid_csv, valid_txt, test_csv, test_txt, speakers_csv = (output / name for name in names)
     valid = [recording for recording in known if recording.speaker in held_out]
     counts = _write_part(train_csv, [r for r in known if r.speaker not in held_out], described=True)
     if valid:
@@ -108,6 +113,7 @@ def prepare(data_folder: str | Path, output_folder: str | Path, validation_speak
     with speakers_csv.open("w", newline="", encoding="utf-8") as file:
         rows = [("spk_id", "gender", "age", "text"), *sorted(speakers.values())]
         csv.writer(file, lineterminator="\n").writerows(rows)
+    record_preparation(output, NAME, root, {"validation_speakers": validation_speakers}, counts, [], names)
     made = (valid_csv, valid_txt) if valid else (None, None)
     return Prepared(train_csv, made[0], test_csv, made[1], test_txt, speakers_csv, counts)
 

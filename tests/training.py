@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from cmd_speaker.training.pipeline import PIPELINE_KEYS
+from cmd_speaker.training.preparation import RECORD, record_preparation
+from data_prep.speechocean762 import NAME
 from tests.teachers import draw_face
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,10 @@ def with_faces(prepare, pictures):
                     draw_face(folder / name, rng.uniform(0, 255, 3), rng)
                 rows[index] = f"{row}," if speaker == "2034" else f"{row},{folder}"
             path.write_text("\n".join([f"{header},face", *rows]) + "\n")
+        names = [path.name for path in Path(manifests).iterdir() if path.name != RECORD]
+        record_preparation(
+            Path(manifests), NAME, data_folder, {"validation_speakers": validation_speakers}, {}, [], names
+        )
         return corpus
 
     return prepared

@@ -21,8 +21,8 @@ from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
 
-PIPELINE_KEYS = {"data_folder", "training_speakers", "utterances_per_speaker", "test"}
-"""The keys that `train_and_evaluate` reads, all of which a recipe must have."""
+PIPELINE_KEYS = {"data_folder", "prepared", "training_speakers", "utterances_per_speaker", "test"}
+"""The keys that `prepare_once` and `train_and_evaluate` read, all of which a recipe must have."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Parts:
 def prepare_once(
     recipe: Recipe, corpus: str, asked: Mapping[str, Any], prepare: Callable[[Path], object]
 ) -> Preparation:
-    """The prepared corpus in `RUN/manifests`: what a run that is resumed has there, or a copy of the folder that
-    the key `prepared` names, or what `prepare` writes into the folder that it is given.
+    """The prepared corpus in `RUN/manifests`: what a run that is resumed has there of the same data folder, or a
+    copy of the folder that the key `prepared` names, or what `prepare` writes into the folder that it is given.
 
     `asked` are the options that a prepared folder must have been made with. Of several processes the main one
     does it. Raises `DataError` where the folder was made otherwise or is not whole, and as `prepare` does.
@@ -63,7 +63,7 @@ def _prepare_once(
     recipe: Recipe, corpus: str, asked: Mapping[str, Any], prepare: Callable[[Path], object]
 ) -> Preparation:
     folder, shared = recipe.folder / "manifests", recipe.hparams["prepared"]
-    found = _own_manifests(folder) if recipe.run.begun else None
+    found = _own_manifests(recipe, folder, corpus, asked) if recipe.run.begun else None
     if found is None and shared:
         found = load_preparation(str(shared))
         found.refuse_others(corpus, asked)
@@ -71,17 +71,20 @@ def _prepare_once(
     if found is None:
         prepare(folder)
         found = load_preparation(folder)
-    found.refuse_others(corpus, asked)
-    print(*found.notes, sep="\n", flush=True)
+    for note in found.notes:
+        print(note, flush=True)
     return found
 
 
-def _own_manifests(folder: Path) -> Preparation | None:
+def _own_manifests(recipe: Recipe, folder: Path, corpus: str, asked: Mapping[str, Any]) -> Preparation | None:
+    """Those that a run which is resumed has already; None where they are of another folder or not whole."""
+    asked = {**asked, "data_folder": str(Path(recipe.hparams["data_folder"]).resolve())}
     try:
-        return load_preparation(folder)
+        found = load_preparation(folder)
     except DataError as error:
         print(f"The manifests of this run are made again: {error}", flush=True)
         return None
+    return None if found.differences(corpus, asked) else found
 
 
 def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
@@ -103,7 +106,12 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
     files = [train_csv, parts.valid, parts.valid_trials]
     test: Manifest | None = None
     if hparams["test"]:
-        assert parts.test is not None, "a recipe that is asked to test prepares a test part"
+        if parts.test is None or not parts.lists:
+            raise DataError(
+                "nothing to test on", file=parts.train.parent, expected="test.csv and a trial list",
+                found="no trial list" if parts.test else "no test.csv",
+                fix="Prepare the corpus with its test part, or give --test False",
+            )  # fmt: skip
         test = load_manifest(parts.test, root, check_files=True)
         refuse_shared_speakers(train, test)
         check_lists(test, parts.lists)

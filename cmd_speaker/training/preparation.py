@@ -19,8 +19,8 @@ RECORD, VERSION = "preparation.json", 1
 class Preparation:
     """A corpus as it was prepared in `folder`.
 
-    `options` are those that decide what the files hold, by the names that recipes give them; lists and tables
-    stand there by checksum. `files` maps the name of each file to its SHA-256.
+    `options` are those that decide what the files hold, by the names that recipes give them, `data_folder` among
+    them; lists and tables stand there by checksum. `files` maps the name of each file to its SHA-256.
     """
 
     folder: Path
@@ -34,19 +34,19 @@ class Preparation:
         """The path of a file, None where the preparation made none of that name."""
         return self.folder / name if name in self.files else None
 
-    def refuse_others(self, corpus: str, asked: Mapping[str, Any]) -> None:
-        """Raise `DataError` unless it is of this corpus, and so prepared; what is asked as None or empty may be
-        anything."""
+    def differences(self, corpus: str, asked: Mapping[str, Any]) -> list[str]:
+        """The options that are asked for and are others here; what is asked as None or empty may be anything."""
         found = {"corpus": self.corpus, **self.options}
-        wanted = {
-            "corpus": corpus,
-            **{key: value for key, value in asked.items() if value not in (None, [], {})},
-        }
-        differing = [key for key, value in wanted.items() if found.get(key) != value]
-        if differing:
+        wanted = {"corpus": corpus, **asked}
+        return [k for k, value in wanted.items() if value not in (None, [], {}) and found.get(k) != value]
+
+    def refuse_others(self, corpus: str, asked: Mapping[str, Any]) -> None:
+        """Raise `DataError` where there are `differences`."""
+        if differing := self.differences(corpus, asked):
             raise DataError(
                 f"these manifests were prepared with another {', '.join(differing)}", file=self.folder / RECORD,
-                expected=_in_words(wanted, differing), found=_in_words(found, differing),
+                expected=_in_words({"corpus": corpus, **asked}, differing),
+                found=_in_words({"corpus": self.corpus, **self.options}, differing),
                 fix="Prepare the corpus again, or ask for what is there",
             )  # fmt: skip
 
@@ -77,12 +77,14 @@ def forget_preparation(folder: Path) -> None:
 def record_preparation(
     folder: Path,
     corpus: str,
+    data_folder: str | Path,
     options: Mapping[str, Any],
     counts: Mapping[str, int],
     notes: Sequence[str],
     names: Iterable[str],
 ) -> Mapping[str, str]:
     """Write the record of those of the files `names` in `folder` that are there; returns them by checksum."""
+    options = {"data_folder": str(Path(data_folder).resolve()), **options}
     files = {name: file_checksum(folder / name) for name in names if (folder / name).is_file()}
     content = {"corpus": corpus, "options": options, "counts": counts, "notes": list(notes), "files": files}
     save_stamped(folder / RECORD, VERSION, content)

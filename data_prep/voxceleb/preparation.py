@@ -113,7 +113,7 @@ def prepare(
     notes += [f"{each.path.name} is {each.title}" for each in lists]
     options = _options(train, lists, metadata, valid_speakers)
     names = (*FILES, left_out.name, *(f"trials/{path.name}" for path in copies.values()))
-    files = record_preparation(output, NAME, options, counts, notes, names)
+    files = record_preparation(output, NAME, root, options, counts, notes, names)
     made = {name: output / name for name in files}
     return Prepared(
         made["train.csv"], made.get("valid.csv"), made.get("test.csv"), made.get("valid_trials.txt"),

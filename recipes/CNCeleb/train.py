@@ -15,7 +15,7 @@ from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, prepare_once, tr
 from cmd_speaker.training.recipe import open_recipe
 from data_prep.cnceleb import ENROLMENT_MAP, NAME, TRIALS, prepare
 
-OWN_KEYS = PIPELINE_KEYS | {"prepared", "validation_speakers", "min_seconds", "joined_folder"}
+OWN_KEYS = PIPELINE_KEYS | {"validation_speakers", "min_seconds", "joined_folder"}
 
 
 def main(argv: list[str]) -> None:

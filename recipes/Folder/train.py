@@ -15,7 +15,7 @@ from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, prepare_once, tr
 from cmd_speaker.training.recipe import open_recipe
 from data_prep.folder import NAME, TEST_TRIALS, prepare
 
-OWN_KEYS = PIPELINE_KEYS | {"prepared", "validation_speakers", "test_speakers"}
+OWN_KEYS = PIPELINE_KEYS | {"validation_speakers", "test_speakers"}
 
 
 def main(argv: list[str]) -> None:

@@ -15,9 +15,7 @@ from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, prepare_once, se
 from cmd_speaker.training.recipe import open_recipe
 from data_prep.voxceleb import NAME, asked, prepare
 
-OWN_KEYS = PIPELINE_KEYS | {
-    "prepared", "train_on", "trials", "accept_unknown", "metadata", "validation_speakers",
-}  # fmt: skip
+OWN_KEYS = PIPELINE_KEYS | {"train_on", "trials", "accept_unknown", "metadata", "validation_speakers"}
 
 
 def main(argv: list[str]) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.training.log import last_epoch
+from data_prep.voxceleb import prepare
 from tests.celebrities import SMALL, VOX2_SPEAKERS, write_faces, write_voxceleb
 from tests.training import ROOT, command_line, load_recipe
 
@@ -150,3 +151,30 @@ def test_without_a_list_nothing_is_prepared(train, tmp_path):
 def test_an_altered_list_is_refused(train, tmp_path):
     with pytest.raises((DataError, UsageError), match="accept_unknown"):
         train(tmp_path / "run", accept_unknown=False)
+
+
+def test_a_prepared_folder_takes_the_place_of_the_preparation(train, trained, tree, tmp_path, monkeypatch):
+    """The same weights, without a look at the corpus; its lists need not be given again."""
+    options = {"architecture": "resnet34", "prepared": trained / "manifests", "trials": "[]"}
+    with monkeypatch.context() as patched:
+        patched.setattr("data_prep.voxceleb.preparation.scan", None)
+        run = train(tmp_path / "run", **options)
+    for name in ("model/model.safetensors", "scores.txt", "manifests/preparation.json"):
+        assert (run / name).read_bytes() == (trained / name).read_bytes()
+    with pytest.raises(DataError, match=r"another validation_speakers.*expected validation_speakers: 3"):
+        train(tmp_path / "other", **options, validation_speakers=3)
+
+
+def test_a_prepared_folder_without_a_test_list(train, tree, tmp_path):
+    prepare(tree, tmp_path / "out", valid_speakers=2)
+    with pytest.raises(DataError, match=r"nothing to test on.*found no trial list.*--test False"):
+        train(tmp_path / "run", prepared=tmp_path / "out", trials="[]")
+
+
+def test_a_finished_run_is_not_prepared_again(train, tmp_path, monkeypatch, capsys):
+    run = train(tmp_path / "run", test=False)
+    monkeypatch.setattr("data_prep.voxceleb.preparation.scan", None)
+    before = (run / "run.json").read_bytes()
+    assert train(run, test=False) == run
+    assert (run / "run.json").read_bytes() == before
+    assert "made again" not in capsys.readouterr().out

@@ -24,7 +24,8 @@ def tree(tmp_path):
 
 def run_of(folder, prepared=None, begun=False):
     """What `prepare_once` looks at of a recipe that was opened."""
-    return SimpleNamespace(folder=folder, hparams={"prepared": prepared}, run=SimpleNamespace(begun=begun))
+    hparams = {"data_folder": folder.parent / "data", "prepared": prepared}
+    return SimpleNamespace(folder=folder, hparams=hparams, run=SimpleNamespace(begun=begun))
 
 
 def never(folder):
@@ -36,7 +37,7 @@ def test_the_record_says_what_was_made_of_what(tree, tmp_path, monkeypatch):
     made = prepare(tree, tmp_path / "out", trials=[trials], **OPTIONS)
     found = load_preparation(tmp_path / "out")
     assert found.corpus == "voxceleb"
-    assert found.options == asked(trials=[trials], **OPTIONS)
+    assert found.options == {"data_folder": str(tree), **asked(trials=[trials], **OPTIONS)}
     assert found.counts == made.counts
     assert sorted(found.files) == [
         "test.csv", "train.csv", "trials/VoxCeleb1-O-cleaned.txt", "valid.csv", "valid_trials.txt",
@@ -142,6 +143,11 @@ def test_a_run_that_is_resumed_uses_its_own(tree, tmp_path, capsys):
     # Before training began a mistake in the corpus may have been corrected: then it is prepared again.
     with pytest.raises(AssertionError, match="prepared again"):
         prepare_once(run_of(folder), "voxceleb", wanted, never)
+    # Of another corpus the checksums would tell.
+    moved = run_of(folder, begun=True)
+    moved.hparams["data_folder"] = tmp_path
+    with pytest.raises(AssertionError, match="prepared again"):
+        prepare_once(moved, "voxceleb", wanted, never)
     (folder / "manifests" / "train.csv").write_text("")
     assert prepare_once(run_of(folder, begun=True), "voxceleb", wanted, make) == first
     assert "are made again" in capsys.readouterr().out
