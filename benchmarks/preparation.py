@@ -7,14 +7,16 @@ speaker, 16 kHz noise, a tenth of the files of test speakers (the short default 
 just been written, so that both read it from the page cache. SpeechBrain's `prepare_voxceleb` comes from
 `recipes/VoxCeleb/voxceleb_prepare.py` of the checkout, which should be of the installed version: recipes are not
 in the wheel. It is called with `random_segment=True` and `split_speaker=True`, one row an utterance and held-out
-speakers, as ours; its own trial list of the same tree for both. Each row of the table is a process of its own, the
-two take turns; the clock starts when all is imported, seconds are medians, memory is the resident set.
+speakers, as ours; its own trial list of the same tree for both. That both prepared the same utterances for training is
+looked at afterwards. Each row of the table is a process of its own, the two take turns; the clock starts when all is
+imported, seconds are medians, memory is the resident set.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import itertools
 import json
 import resource
@@ -64,6 +66,9 @@ def main() -> None:
         for repeat, who in itertools.product(range(options.repeats), systems):
             out = Path(folder) / f"{who}_{repeat}"
             runs[who].append(_run(who, data, out, trials, options.speechbrain))
+        learned = {who: _learned(Path(folder) / f"{who}_0") for who in systems}
+        if len(set(learned.values())) > 1:
+            sys.exit("the two prepared different utterances for training")
     print("\n" + COLUMNS.format("", "seconds", "files/s", "MiB at start", "MiB at most"))
     rates = {}
     for who, results in runs.items():
@@ -117,6 +122,16 @@ def _write_trials(path: Path, names: list[str]) -> Path:
     lines = [f"{int(a[:7] == b[:7])} {a} {b}\n" for a, b in itertools.islice(pairs, max(TRIALS, len(test)))]
     path.write_text("".join(lines))
     return path
+
+
+def _learned(out: Path) -> frozenset[tuple[str, ...]]:
+    """Speaker, video and number of every utterance that is no test; SpeechBrain's held-out speakers are in dev.csv."""
+    found: set[tuple[str, ...]] = set()
+    for path in (out / "train.csv", out / "dev.csv"):
+        if path.is_file():
+            with path.open(newline="") as file:
+                found.update(Path(row["wav"]).with_suffix("").parts[-3:] for row in csv.DictReader(file))
+    return frozenset(found)
 
 
 def _run(who: str, data: Path, out: Path, trials: Path, checkout: Path | None) -> dict[str, float]:
