@@ -14,7 +14,10 @@ from cmd_speaker.errors import DataError
 
 
 class PublishedList(NamedTuple):
-    """A trial list of VoxCeleb1 as the University of Oxford publishes it; checksums are of the unpacked file."""
+    """A trial list of VoxCeleb1 as the University of Oxford publishes it; checksums are of the unpacked file.
+
+    The lists E and H were not at hand: their numbers and checksums are those of public recipes (PaddleSpeech's).
+    """
 
     name: str
     version: str
