@@ -7,9 +7,9 @@ speaker, 16 kHz noise, a tenth of the files of test speakers (the short default 
 just been written, so that both read it from the page cache. SpeechBrain's `prepare_voxceleb` comes from
 `recipes/VoxCeleb/voxceleb_prepare.py` of the checkout, which should be of the installed version: recipes are not
 in the wheel. It is called with `random_segment=True` and `split_speaker=True`, one row an utterance and held-out
-speakers, as ours; its own trial list of the same tree for both. That both prepared the same utterances for training
-is looked at afterwards. Each row of the table is a process of its own, the two take turns; the clock starts when all
-is imported, seconds are medians, memory is the resident set.
+speakers, as ours; its own trial list of the same tree for both. Both must have prepared the same utterances for
+training. Each row of the table is a process of its own, the two take turns; the clock starts when all is imported,
+seconds are medians, memory is the resident set.
 """
 
 from __future__ import annotations

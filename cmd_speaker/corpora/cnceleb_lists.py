@@ -1,7 +1,7 @@
 """CN-Celeb's lists and recordings: who is trained on, who is evaluated, and which files the trials name.
 
 The layout is that of OpenSLR 82. How dev.lst, enroll.lst and enroll.map write names its description leaves open:
-here it is as public recipes (Kaldi's, WeSpeaker's) read them, and a line of another form is an error that shows it.
+here it is as public recipes (Kaldi's, WeSpeaker's) read them; a line of another form is an error that shows it.
 """
 
 from __future__ import annotations

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.corpora.trial_lists import md5_of
 from cmd_speaker.corpora.voxceleb import PARTS, VOX1_TEST, part_of
 from cmd_speaker.corpora.voxceleb_tree import Recording, Tree, scan
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.files import file_checksum, write_atomically
-from cmd_speaker.manifest import DATA_ROOT, write_manifest
-from cmd_speaker.progress import track
+from cmd_speaker.files import file_checksum
 from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
 from cmd_speaker.training.subset import by_hash
 from data_prep.parts import PARTS as FILES
-from data_prep.voxceleb.faces import LEVELS, FaceFolders
-from data_prep.voxceleb.metadata import Speaker, describe, read_metadata
+from data_prep.voxceleb.faces import FaceFolders
+from data_prep.voxceleb.manifests import Rows, write_bytes, write_left_out
+from data_prep.voxceleb.metadata import Speaker, read_metadata
 from data_prep.voxceleb.trials import TrialList, read_trial_list, refuse_missing, refuse_training_speakers
 
 NAME = "voxceleb"
@@ -84,7 +81,7 @@ def prepare(
     root, output = Path(data_folder), Path(output_folder)
     refuse_unwritable(output)
     lists, known = _read_options(train, trials, accept_unknown, metadata, valid_speakers)
-    rows = _Rows(known, FaceFolders(faces, known, root) if faces else None)
+    rows = Rows(known, FaceFolders(faces, known, root) if faces else None)
     tested = {speaker for each in lists for speaker in each.speakers} if lists else VOX1_TEST
 
     tree = scan(root, lambda speaker: part_of(speaker) in TRAINING_SETS[train] or speaker in tested)
@@ -101,15 +98,15 @@ def prepare(
     counts |= rows.write(output / "valid.csv", valid, described=True)
     counts |= rows.write(output / "test.csv", test, described=False)
     lines = [f"{int(a.speaker == b.speaker)} {a.name} {b.name}\n" for a, b in pairs]
-    _write_bytes(output / "valid_trials.txt", "".join(lines).encode())
+    write_bytes(output / "valid_trials.txt", "".join(lines).encode())
     counts["valid_trials"] = len(pairs)
     counts["valid_not_used"] = sum(r.speaker in held_out for r in learned) - len(valid)
     copies = {each.name: output / "trials" / f"{each.name}.txt" for each in lists}
     for each in lists:
-        _write_bytes(copies[each.name], each.text)
+        write_bytes(copies[each.name], each.text)
         counts[each.name] = len(each.text.splitlines())
     left_out = output / "left_out.csv"
-    notes = [*_part_notes(tree, train), *_left_out(tree, left_out), *rows.notes()]
+    notes = [*_part_notes(tree, train), *write_left_out(tree, left_out), *rows.notes()]
     notes += [f"{each.path.name} is {each.title}" for each in lists]
     options = _options(train, lists, metadata, valid_speakers)
     names = (*FILES, left_out.name, *(f"trials/{path.name}" for path in copies.values()))
@@ -241,60 +238,6 @@ def _validation_recordings(learned: Sequence[Recording], held_out: Collection[st
     )
 
 
-@dataclass
-class _Rows:
-    """The rows of manifests, and what metadata and faces lack for them."""
-
-    known: Mapping[str, Speaker]
-    faces: FaceFolders | None
-    undescribed: set[str] = field(default_factory=set)
-    unseen: set[str] = field(default_factory=set)
-
-    def write(self, path: Path, recordings: Sequence[Recording], *, described: bool) -> dict[str, int]:
-        """Write a manifest, or remove that of an earlier run where there is nothing to write; its counts."""
-        if not recordings:
-            path.unlink(missing_ok=True)
-            return {}
-        columns = ["session", *(["gender", "nationality"] if self.known else [])]
-        columns += ["text"] * bool(described and self.known) + ["face"] * bool(described and self.faces)
-        levels: Counter[str] = Counter()
-        with write_atomically(path) as temporary:
-            rows = self._rows(recordings, described, levels)
-            write_manifest(temporary, columns, track(rows, f"Writing {path.name}", len(recordings)))
-        seconds = round(sum(recording.samples for recording in recordings) / SAMPLE_RATE)
-        speakers = len({recording.speaker for recording in recordings})
-        counts = {"utterances": len(recordings), "speakers": speakers, "seconds": seconds}
-        if described and self.faces:
-            counts |= {f"face_of_{level}": levels[level] for level in LEVELS} | {"no_face": levels[""]}
-        return {f"{path.stem}_{name}": count for name, count in counts.items()}
-
-    def notes(self) -> Iterator[str]:
-        """Which speakers have no text or no face."""
-        for what, speakers in (("metadata", self.undescribed), ("a face", self.unseen)):
-            if speakers:
-                yield f"{len(speakers):,} speakers without {what}, the first is {min(speakers)}"
-
-    def _rows(
-        self, recordings: Sequence[Recording], described: bool, levels: Counter[str]
-    ) -> Iterator[list[object]]:
-        for recording in recordings:
-            file = [recording.name, recording.samples / SAMPLE_RATE, f"{DATA_ROOT}/{recording.path}"]
-            row = [*file, 0, recording.samples, recording.speaker, recording.session]
-            if self.known:
-                speaker = self.known.get(recording.speaker)
-                if speaker is None:
-                    self.undescribed.add(recording.speaker)
-                row += [speaker.gender, speaker.nationality] if speaker else ["", ""]
-                row += [describe(speaker) if speaker else ""] * described
-            if self.faces and described:
-                level, folder = self.faces.nearest(recording.name)
-                levels[level] += 1
-                if not level:
-                    self.unseen.add(recording.speaker)
-                row.append(folder)
-            yield row
-
-
 def _part_notes(tree: Tree, train: str) -> Iterator[str]:
     """How much of the release is there."""
     for part in TRAINING_SETS[train]:
@@ -302,28 +245,3 @@ def _part_notes(tree: Tree, train: str) -> Iterator[str]:
         speakers = len({recording.speaker for recording in here})
         found = f"{speakers:,} of {PARTS[part].speakers:,} speakers"
         yield f"{part}: {found}, {len(here):,} of {PARTS[part].utterances:,} utterances"
-
-
-def _left_out(tree: Tree, path: Path) -> Iterator[str]:
-    """List the files that are not used although they are audio, each with its reason."""
-    rows = [(name, str(error)) for name, error in sorted(tree.bad.items())]
-    rows += [(name, "not at SPEAKER/VIDEO/UTTERANCE") for name in tree.misplaced]
-    rows += [(name, "a link that leads nowhere") for name in tree.lost]
-    if not rows:
-        path.unlink(missing_ok=True)
-        return
-    with (
-        write_atomically(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        csv.writer(file, lineterminator="\n").writerows([("file", "reason"), *rows])
-    yield f"{len(rows):,} files were left out, see {path}"
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, or remove that of an earlier run where there is nothing to write."""
-    if not content:
-        path.unlink(missing_ok=True)
-        return
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(content)

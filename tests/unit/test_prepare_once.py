@@ -121,7 +121,7 @@ def test_a_killed_preparation_leaves_nothing_that_counts(tree, tmp_path, monkeyp
     shared = tmp_path / "shared"
     prepare(tree, shared, **OPTIONS)
     with monkeypatch.context() as patched:
-        patched.setattr(voxceleb, "_write_bytes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(voxceleb, "write_bytes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(tree, shared, **(OPTIONS | {"valid_speakers": 0}))
     assert (shared / "train.csv").is_file()
