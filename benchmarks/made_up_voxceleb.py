@@ -29,8 +29,8 @@ FACE_SIZE = 512
 def write_corpus(folder: Path, files: int, speakers: int, rows: int) -> Path:
     """`files` recordings and their manifest, `train.csv`, of at least `rows` rows; returns its path.
 
-    Every speaker has two rows at least. The rows share the files: a training on a few hundred steps needs a
-    hundred thousand rows, and they should not fill a disk.
+    Every speaker has one. The rows share the files: a few hundred steps need a hundred thousand rows, which should
+    not fill a disk.
     """
     manifest = folder / "train.csv"
     if manifest.is_file():
@@ -51,7 +51,7 @@ def write_corpus(folder: Path, files: int, speakers: int, rows: int) -> Path:
             size,
             f"id{row % speakers:05}",
         )
-        for row, (path, size) in zip(range(max(rows, 2 * speakers)), cycle(written), strict=False)
+        for row, (path, size) in zip(range(max(rows, speakers)), cycle(written), strict=False)
     ]
     write_manifest(manifest, (), table)
     return manifest
@@ -89,7 +89,7 @@ def _recordings(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
     noise = 0.1 * rng.standard_normal(int(60 * SAMPLE_RATE))
     for _ in range(count):
         seconds = min(SHORTEST + rng.exponential(MEAN_MORE), LONGEST)
-        start = int(rng.integers(len(noise) - LONGEST * SAMPLE_RATE))
+        start = int(rng.integers(len(noise) - int(LONGEST * SAMPLE_RATE)))
         yield noise[start : start + round(seconds * SAMPLE_RATE)]
 
 

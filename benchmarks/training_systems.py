@@ -39,11 +39,19 @@ class Training(NamedTuple):
         return self.modules["student"]
 
 
-def ours(options: argparse.Namespace, system: str, augmentation: str, folder: Path, run: Path) -> Training:
+def ours(
+    options: argparse.Namespace,
+    system: str,
+    augmentation: str,
+    folder: Path,
+    run: Path,
+    architecture: str = "ecapa_tdnn",
+) -> Training:
     """recipes/VoxCeleb, as `cmd_speaker.training.fit.train_student` runs it."""
     on = augmentation == "on"
     values: dict[str, object] = {
-        "batch_size": options.batch_size, "crop_seconds": options.crop, "width": options.width,
+        "batch_size": options.batch_size, "crop_seconds": options.crop, "architecture": architecture,
+        "width": options.width,
         "num_workers": options.num_workers, "device": options.device, "precision": options.precision,
         "weight_decay": WEIGHT_DECAY, "spec_augment": False, "speed": on, "noise": on, "reverberation": on,
     }  # fmt: skip
