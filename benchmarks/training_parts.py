@@ -81,6 +81,10 @@ class PartTimes:
 
         brain.fit_batch = fit_batch
 
+    def resume(self) -> None:
+        """Leave out what was done since the last step."""
+        self._last = time.perf_counter()
+
     def per_step(self) -> dict[str, float]:
         """Mean seconds a step of each part, in the order of their first appearance, "other" last."""
         means = {name: seconds / self.steps for name, seconds in self.parts.items()}
