@@ -21,6 +21,8 @@ LOSSY = (".ogg", ".opus", ".mp3")
 MIN_SECONDS = 0.1
 """Ten frames: under that the convolutions of an encoder see padding only."""
 SILENCE_DBFS = -80.0
+SILENCE = 10 ** (SILENCE_DBFS / 20)
+"""The same as a root of the mean square."""
 DURATION_TOLERANCE = 0.02
 """Seconds by which a file may differ from the duration that a manifest states."""
 
@@ -96,15 +98,51 @@ def read_audio(
     info = probe(path)
     if not convert:
         _check_form(path, info, sample_rate)
-    outside = start < 0 or start >= max(info.samples, 1)
-    if outside or (stop is not None and not start < stop <= info.samples):
-        raise DataError(
-            "the segment lies outside the file",
-            file=path,
-            expected=f"0 <= start < stop <= {info.samples}",
-            found=f"start {start}, stop {stop}",
-            fix="Correct start and stop (in samples), or prepare the manifest again",
-        )
+    _check_segment(path, info, start, stop)
+    samples = decode(path, start, stop)
+    declared = (info.samples if stop is None else stop) - start
+    _check_length(path, len(samples), declared, info.sample_rate, seconds)
+    if info.sample_rate != sample_rate:
+        samples = resample(samples, info.sample_rate, sample_rate)
+    check_samples(samples, sample_rate, path, min_seconds)
+    return np.ascontiguousarray(samples)
+
+
+def read_crop(
+    path: str | Path,
+    length: int,
+    rng: np.random.Generator,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    seconds: float | None = None,
+) -> np.ndarray:
+    """What `random_crop` takes of `read_audio`: the same `length` samples, mono at 16 kHz; no others are decoded.
+
+    A long recording costs as much as a short one, but what lies outside of the crop is only looked at where the
+    crop is silent. Raises `DataError` as `read_audio` does.
+    """
+    path = Path(path)
+    info = probe(path)
+    samples = (info.samples if stop is None else stop) - start
+    if samples < length or path.suffix.lower() in LOSSY:
+        return random_crop(read_audio(path, start=start, stop=stop, seconds=seconds), length, rng)
+    _check_form(path, info, SAMPLE_RATE)
+    _check_segment(path, info, start, stop)
+    _check_length(path, samples, samples, SAMPLE_RATE, seconds)
+    first = start + int(rng.integers(samples - length + 1))
+    crop = decode(path, first, first + length)
+    _check_length(path, len(crop), length, SAMPLE_RATE, None)
+    if not SILENCE <= _level(crop) < np.inf:
+        read_audio(path, start=start, stop=stop)  # which refuses it, unless only the crop is silent
+    return crop
+
+
+def decode(path: Path, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples `start` to `stop` of a file at its own rate, the mean of its channels, unchecked: float32 [samples].
+
+    Raises `DataError` where decoding fails.
+    """
     # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
     lossy = path.suffix.lower() in LOSSY
     try:
@@ -120,14 +158,7 @@ def read_audio(
             found=str(error.error_string).rstrip("."),
             fix="Copy the file again",
         ) from error
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1)
-    declared = (info.samples if stop is None else stop) - start
-    _check_length(path, len(samples), declared, info.sample_rate, seconds)
-    if info.sample_rate != sample_rate:
-        samples = resample(samples, info.sample_rate, sample_rate)
-    check_samples(samples, sample_rate, path, min_seconds)
-    return np.ascontiguousarray(samples)
+    return samples.mean(axis=1) if samples.ndim == 2 else samples
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -158,8 +189,8 @@ def check_samples(
             found=f"{len(samples) / sample_rate:.3f} s",
             fix="Leave it out or use a longer recording",
         )
-    level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-    if level < 10 ** (SILENCE_DBFS / 20):
+    level = _level(samples)
+    if level < SILENCE:
         raise DataError(
             "the file is silent",
             file=path,
@@ -176,6 +207,23 @@ def random_crop(samples: np.ndarray, length: int, rng: np.random.Generator) -> n
         return samples[offset : offset + length]
     offset = int(rng.integers(len(samples)))
     return np.take(samples, np.arange(offset, offset + length), mode="wrap")
+
+
+def _level(samples: np.ndarray) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def _check_segment(path: Path, info: AudioInfo, start: int, stop: int | None) -> None:
+    outside = start < 0 or start >= max(info.samples, 1)
+    if outside or (stop is not None and not start < stop <= info.samples):
+        raise DataError(
+            "the segment lies outside the file",
+            file=path,
+            expected=f"0 <= start < stop <= {info.samples}",
+            found=f"start {start}, stop {stop}",
+            fix="Correct start and stop (in samples), or prepare the manifest again",
+        )
 
 
 def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:
