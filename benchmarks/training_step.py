@@ -121,7 +121,7 @@ def alternate(brains: dict[bool, SpeakerBrain], steps: int) -> None:
     print(f"{'':<14}{'steps/s (median)':>18}{'10 % .. 90 %':>20}")
     for taught, name in NAMES.items():
         rates = sorted(1 / value for value in seconds[taught])
-        low, high = rates[len(rates) // 10], rates[-len(rates) // 10 - 1]
+        low, high = rates[len(rates) // 10], rates[-1 - len(rates) // 10]
         print(f"{name:<14}{statistics.median(rates):>18.2f}{low:>12.2f} ..{high:>6.2f}")
     print(
         f"step time under the teacher / audio only: median of the pairs {statistics.median(ratios):.3f}, "

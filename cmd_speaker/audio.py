@@ -99,7 +99,7 @@ def read_audio(
     if not convert:
         _check_form(path, info, sample_rate)
     _check_segment(path, info, start, stop)
-    samples = decode(path, start, stop)
+    samples = _decode(path, start, stop)
     declared = (info.samples if stop is None else stop) - start
     _check_length(path, len(samples), declared, info.sample_rate, seconds)
     if info.sample_rate != sample_rate:
@@ -117,11 +117,7 @@ def read_crop(
     stop: int | None = None,
     seconds: float | None = None,
 ) -> np.ndarray:
-    """What `random_crop` takes of `read_audio`: the same `length` samples, mono at 16 kHz; no others are decoded.
-
-    A long recording costs as much as a short one, but what lies outside of the crop is only looked at where the
-    crop is silent. Raises `DataError` as `read_audio` does.
-    """
+    """What `random_crop` takes of `read_audio`: the same `length` samples, mono at 16 kHz; see `read_part`."""
     path = Path(path)
     info = probe(path)
     samples = (info.samples if stop is None else stop) - start
@@ -131,34 +127,20 @@ def read_crop(
     _check_segment(path, info, start, stop)
     _check_length(path, samples, samples, SAMPLE_RATE, seconds)
     first = start + int(rng.integers(samples - length + 1))
-    crop = decode(path, first, first + length)
-    _check_length(path, len(crop), length, SAMPLE_RATE, None)
-    if not SILENCE <= _level(crop) < np.inf:
-        read_audio(path, start=start, stop=stop)  # which refuses it, unless only the crop is silent
-    return crop
+    return read_part(path, first, first + length, start=start, stop=stop)
 
 
-def decode(path: Path, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples `start` to `stop` of a file at its own rate, the mean of its channels, unchecked: float32 [samples].
+def read_part(path: Path, first: int, last: int, *, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples `first` to `last` of an utterance, mono; no others are decoded, unless these are silent.
 
-    Raises `DataError` where decoding fails.
+    The file is at 16 kHz and `start` and `stop` lie in it. Raises `DataError` as `read_audio` does.
     """
-    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
-    lossy = path.suffix.lower() in LOSSY
-    try:
-        if lossy:
-            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
-        else:
-            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
-    except soundfile.LibsndfileError as error:
-        raise DataError(
-            "decoding failed",
-            file=path,
-            expected="audio up to the end that its header declares",
-            found=str(error.error_string).rstrip("."),
-            fix="Copy the file again",
-        ) from error
-    return samples.mean(axis=1) if samples.ndim == 2 else samples
+    part = _decode(path, first, last)
+    _check_length(path, len(part), last - first, SAMPLE_RATE, None)
+    if not SILENCE <= _level(part) < np.inf:
+        # Refuses what is silent or not finite from beginning to end; speech may pause.
+        read_audio(path, start=start, stop=stop, convert=True, min_seconds=0.0)
+    return part
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -207,6 +189,26 @@ def random_crop(samples: np.ndarray, length: int, rng: np.random.Generator) -> n
         return samples[offset : offset + length]
     offset = int(rng.integers(len(samples)))
     return np.take(samples, np.arange(offset, offset + length), mode="wrap")
+
+
+def _decode(path: Path, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples of a file at its own rate, the mean of its channels, unchecked."""
+    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
+    lossy = path.suffix.lower() in LOSSY
+    try:
+        if lossy:
+            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
+        else:
+            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            "decoding failed",
+            file=path,
+            expected="audio up to the end that its header declares",
+            found=str(error.error_string).rstrip("."),
+            fix="Copy the file again",
+        ) from error
+    return samples.mean(axis=1) if samples.ndim == 2 else samples
 
 
 def _level(samples: np.ndarray) -> float:

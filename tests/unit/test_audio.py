@@ -268,6 +268,7 @@ def test_a_crop_is_refused_for_what_the_file_is_refused_for(tmp_path):
 
 
 def test_a_pause_in_speech_may_be_drawn(tmp_path):
-    paused = np.concatenate([np.zeros(2 * RATE), sine(0.1)])
-    path = write(tmp_path / "paused.wav", paused)
+    path = write(tmp_path / "paused.wav", np.concatenate([np.zeros(2 * RATE), sine(0.1)]))
     assert not read_crop(path, 1000, np.random.default_rng(0)).any()
+    with pytest.raises(DataError, match="silent"):
+        read_crop(path, 1000, np.random.default_rng(0), stop=2 * RATE)
