@@ -21,8 +21,6 @@ LOSSY = (".ogg", ".opus", ".mp3")
 MIN_SECONDS = 0.1
 """Ten frames: under that the convolutions of an encoder see padding only."""
 SILENCE_DBFS = -80.0
-SILENCE = 10 ** (SILENCE_DBFS / 20)
-"""The same as a root of the mean square."""
 DURATION_TOLERANCE = 0.02
 """Seconds by which a file may differ from the duration that a manifest states."""
 
@@ -98,49 +96,38 @@ def read_audio(
     info = probe(path)
     if not convert:
         _check_form(path, info, sample_rate)
-    _check_segment(path, info, start, stop)
-    samples = _decode(path, start, stop)
+    outside = start < 0 or start >= max(info.samples, 1)
+    if outside or (stop is not None and not start < stop <= info.samples):
+        raise DataError(
+            "the segment lies outside the file",
+            file=path,
+            expected=f"0 <= start < stop <= {info.samples}",
+            found=f"start {start}, stop {stop}",
+            fix="Correct start and stop (in samples), or prepare the manifest again",
+        )
+    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
+    lossy = path.suffix.lower() in LOSSY
+    try:
+        if lossy:
+            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
+        else:
+            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            "decoding failed",
+            file=path,
+            expected="audio up to the end that its header declares",
+            found=str(error.error_string).rstrip("."),
+            fix="Copy the file again",
+        ) from error
+    if samples.ndim == 2:
+        samples = samples.mean(axis=1)
     declared = (info.samples if stop is None else stop) - start
     _check_length(path, len(samples), declared, info.sample_rate, seconds)
     if info.sample_rate != sample_rate:
         samples = resample(samples, info.sample_rate, sample_rate)
     check_samples(samples, sample_rate, path, min_seconds)
     return np.ascontiguousarray(samples)
-
-
-def read_crop(
-    path: str | Path,
-    length: int,
-    rng: np.random.Generator,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-    seconds: float | None = None,
-) -> np.ndarray:
-    """What `random_crop` takes of `read_audio`: the same `length` samples, mono at 16 kHz; see `read_part`."""
-    path = Path(path)
-    info = probe(path)
-    samples = (info.samples if stop is None else stop) - start
-    if samples < length or path.suffix.lower() in LOSSY:
-        return random_crop(read_audio(path, start=start, stop=stop, seconds=seconds), length, rng)
-    _check_form(path, info, SAMPLE_RATE)
-    _check_segment(path, info, start, stop)
-    _check_length(path, samples, samples, SAMPLE_RATE, seconds)
-    first = start + int(rng.integers(samples - length + 1))
-    return read_part(path, first, first + length, start=start, stop=stop)
-
-
-def read_part(path: Path, first: int, last: int, *, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples `first` to `last` of an utterance, mono; no others are decoded, unless these are silent.
-
-    The file is at 16 kHz and `start` and `stop` lie in it. Raises `DataError` as `read_audio` does.
-    """
-    part = _decode(path, first, last)
-    _check_length(path, len(part), last - first, SAMPLE_RATE, None)
-    if not SILENCE <= _level(part) < np.inf:
-        # Refuses what is silent or not finite from beginning to end; speech may pause.
-        read_audio(path, start=start, stop=stop, convert=True, min_seconds=0.0)
-    return part
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -171,8 +158,8 @@ def check_samples(
             found=f"{len(samples) / sample_rate:.3f} s",
             fix="Leave it out or use a longer recording",
         )
-    level = _level(samples)
-    if level < SILENCE:
+    level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
+    if level < 10 ** (SILENCE_DBFS / 20):
         raise DataError(
             "the file is silent",
             file=path,
@@ -189,43 +176,6 @@ def random_crop(samples: np.ndarray, length: int, rng: np.random.Generator) -> n
         return samples[offset : offset + length]
     offset = int(rng.integers(len(samples)))
     return np.take(samples, np.arange(offset, offset + length), mode="wrap")
-
-
-def _decode(path: Path, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples of a file at its own rate, the mean of its channels, unchecked."""
-    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
-    lossy = path.suffix.lower() in LOSSY
-    try:
-        if lossy:
-            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
-        else:
-            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
-    except soundfile.LibsndfileError as error:
-        raise DataError(
-            "decoding failed",
-            file=path,
-            expected="audio up to the end that its header declares",
-            found=str(error.error_string).rstrip("."),
-            fix="Copy the file again",
-        ) from error
-    return samples.mean(axis=1) if samples.ndim == 2 else samples
-
-
-def _level(samples: np.ndarray) -> float:
-    """Root of the mean square."""
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-
-
-def _check_segment(path: Path, info: AudioInfo, start: int, stop: int | None) -> None:
-    outside = start < 0 or start >= max(info.samples, 1)
-    if outside or (stop is not None and not start < stop <= info.samples):
-        raise DataError(
-            "the segment lies outside the file",
-            file=path,
-            expected=f"0 <= start < stop <= {info.samples}",
-            found=f"start {start}, stop {stop}",
-            fix="Correct start and stop (in samples), or prepare the manifest again",
-        )
 
 
 def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:

@@ -18,7 +18,8 @@ from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
-from cmd_speaker.audio import LOSSY, SAMPLE_RATE, audio_files, probe, read_audio, read_part
+from cmd_speaker.audio import SAMPLE_RATE, audio_files, probe, read_audio
+from cmd_speaker.errors import DataError
 
 
 def waveform_augmenter(
@@ -123,14 +124,18 @@ def _draw(end: int) -> int:
 def _stretch(path: Path, start: int, length: int) -> np.ndarray:
     """`length` samples of a file, repeated where it ends; where that can be, no others are decoded."""
     if _is_seekable(path) and start + length <= _length(path):
-        return read_part(path, start, start + length)
+        try:
+            return read_audio(path, start=start, stop=start + length, convert=True, min_seconds=0.0)
+        except DataError:
+            # A noise may pause. What is wrong with the whole file is found below.
+            pass
     return np.take(_read(path), np.arange(start, start + length), mode="wrap")
 
 
 @cache
 def _is_seekable(path: Path) -> bool:
     """Whether samples at 16 kHz can be read from the midst of the file."""
-    return probe(path).sample_rate == SAMPLE_RATE and path.suffix.lower() not in LOSSY
+    return path.suffix.lower() in (".wav", ".flac") and probe(path).sample_rate == SAMPLE_RATE
 
 
 @cache

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cmd_speaker.audio import SAMPLE_RATE, random_crop, read_crop
+from cmd_speaker.audio import SAMPLE_RATE, random_crop
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import write_atomically, write_json
 from cmd_speaker.manifest import Manifest, Utterance
@@ -140,19 +140,18 @@ class TrainingCrops(Dataset):
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> Item:
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        crop = self._read_crop(index, rng)
-        rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
-        return crop, self.labels[index], rows, self.qualities[index]
-
-    def _read_crop(self, index: int, rng: np.random.Generator) -> np.ndarray:
         if self.audio is not None:
-            return random_crop(self.audio[index], self.length, rng)
-        at = self.utterances[index]
-        try:
-            return read_crop(at.wav, self.length, rng, start=at.start, stop=at.stop, seconds=at.duration)
-        except DataError as error:
-            raise error.at(self.manifest_path, at.row) from error
+            samples = self.audio[index]
+        else:
+            utterance = self.utterances[index]
+            try:
+                samples = read_utterance(utterance)
+            except DataError as error:
+                raise error.at(self.manifest_path, utterance.row) from error
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
+        crop = random_crop(samples, self.length, rng)
+        return crop, self.labels[index], rows, self.qualities[index]
 
 
 def check_batch(train: Manifest, batch_size: int, at_once: int = 1) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cmd_speaker.audio import probe, random_crop, read_audio, read_crop
+from cmd_speaker.audio import probe, random_crop, read_audio
 from cmd_speaker.errors import DataError
 
 RATE = 16000
@@ -225,50 +225,3 @@ def test_random_crop_follows_its_generator():
     ]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    ("length", "segment"), [(5000, {}), (5000, {"start": 3000, "stop": 20000}), (40000, {})]
-)
-def test_a_crop_of_a_file_is_the_crop_of_what_the_whole_file_holds(tmp_path, form, length, segment):
-    path = write(tmp_path / f"a.{form}", np.random.default_rng(0).normal(0, 0.1, 2 * RATE), **FORMS[form])
-    for seed in range(5):
-        crop = read_crop(path, length, np.random.default_rng(seed), **segment)
-        expected = random_crop(read_audio(path, **segment), length, np.random.default_rng(seed))
-        np.testing.assert_array_equal(crop, expected)
-
-
-def test_a_crop_decodes_no_more_than_itself(tmp_path, monkeypatch):
-    path = write(tmp_path / "long.flac", sine(60.0), format="FLAC")
-    decoded, read = [], soundfile.read
-    monkeypatch.setattr(soundfile, "read", lambda *a, **k: decoded.append(out := read(*a, **k)) or out)
-    read_crop(path, RATE, np.random.default_rng(0))
-    assert [len(samples) for samples, _ in decoded] == [RATE]
-
-
-def test_a_crop_is_refused_for_what_the_file_is_refused_for(tmp_path):
-    def crop(path, length=1000, **segment):
-        return read_crop(path, length, np.random.default_rng(0), **segment)
-
-    assert_refused(crop, tmp_path / "none.wav", "no such audio file")
-    whole = write(tmp_path / "a.wav", sine())
-    assert_refused(crop, whole, "stated length", "expected 2.030 s", "found 2.000 s", seconds=2.03)
-    assert_refused(crop, whole, "the segment lies outside", start=100, stop=2 * RATE + 1)
-    assert_refused(crop, write(tmp_path / "b.wav", sine(), 8000), "wrong sample rate")
-    assert_refused(crop, write(tmp_path / "c.wav", np.stack([sine(), sine()], 1)), "more than one channel")
-    assert_refused(crop, write(tmp_path / "d.wav", 0 * sine()), "silent")
-    broken = write(tmp_path / "e.wav", np.full(2 * RATE, np.nan, np.float32), subtype="FLOAT")
-    assert_refused(crop, broken, "not finite")
-    infinite = write(tmp_path / "f.wav", np.full(2 * RATE, np.inf, np.float32), subtype="FLOAT")
-    assert_refused(crop, infinite, "not finite")
-    truncated = write(tmp_path / "g.flac", np.random.default_rng(0).normal(0, 0.1, 2 * RATE), format="FLAC")
-    truncated.write_bytes(truncated.read_bytes()[:9000])
-    assert_refused(crop, truncated, "decoding failed", length=30000)
-
-
-def test_a_pause_in_speech_may_be_drawn(tmp_path):
-    path = write(tmp_path / "paused.wav", np.concatenate([np.zeros(2 * RATE), sine(0.1)]))
-    assert not read_crop(path, 1000, np.random.default_rng(0)).any()
-    with pytest.raises(DataError, match="silent"):
-        read_crop(path, 1000, np.random.default_rng(0), stop=2 * RATE)
