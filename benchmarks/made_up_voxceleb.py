@@ -84,6 +84,13 @@ def write_faces(folder: Path, speakers: int) -> tuple[Path, Path]:
     return embeddings, table
 
 
+def write_shards(folder: Path, manifest: Path) -> None:
+    """The manifest's recordings in the folder `shards`, as `cmd-speaker pack` packs them."""
+    from cmd_speaker.shards.packing import pack
+
+    pack(load_manifest(manifest, folder), folder / "shards")
+
+
 def _recordings(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
     """Noise whose lengths are distributed as VoxCeleb's."""
     noise = 0.1 * rng.standard_normal(int(60 * SAMPLE_RATE))

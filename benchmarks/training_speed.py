@@ -41,8 +41,8 @@ from machine import machine  # beside this file
 # torch is imported in the children, and here only to write the corpus.
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"loose files": {}, "decoded cache": {"cache_folder": "cache"}, "face teacher": {}}
-SPEECHBRAIN = "SpeechBrain"
+SHARDS, SPEECHBRAIN = "shards", "SpeechBrain"
+SYSTEMS = ["loose files", "decoded cache", SHARDS, "face teacher", SPEECHBRAIN]
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
         print(json.dumps(_child(options, *options.child)))
         return
     sys.path.insert(0, str(ROOT))
-    from made_up_voxceleb import write_corpus, write_faces, write_noises
+    from made_up_voxceleb import write_corpus, write_faces, write_noises, write_shards
 
     print(machine("torch", "speechbrain", "soundfile"))
     print(
@@ -63,7 +63,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         steps = options.warm_up + options.steps + 2
-        write_corpus(folder, options.files, options.speakers, steps * options.batch_size)
+        manifest = write_corpus(folder, options.files, options.speakers, steps * options.batch_size)
+        if options.shards:
+            write_shards(folder, manifest)
         write_noises(folder, options.noises)
         write_faces(folder, options.speakers)
         for augmentation in options.augmentation:
@@ -94,7 +96,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--noises", type=int, default=843)
     parser.add_argument("--augmentation", nargs="+", default=["off", "on"], choices=["off", "on", "stock"])
-    parser.add_argument("--systems", nargs="+", default=[*OURS, SPEECHBRAIN], choices=[*OURS, SPEECHBRAIN])
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, choices=SYSTEMS)
+    parser.add_argument("--shards", action="store_true", help="ours also from shards of `cmd-speaker pack`")
     parser.add_argument("--parts", action="store_true", help="wait for a GPU after each part of a step")
     parser.add_argument("--folder", type=Path, help="where the files are made; the system's temporary folder")
     parser.add_argument(
@@ -105,7 +108,8 @@ def _options() -> argparse.Namespace:
 
 def _systems(options: argparse.Namespace, augmentation: str) -> list[str]:
     """Those that are asked for and can do this augmentation."""
-    found = [name for name in options.systems if name != SPEECHBRAIN or options.speechbrain]
+    there = {SPEECHBRAIN: options.speechbrain, SHARDS: options.shards}
+    found = [name for name in options.systems if there.get(name, True)]
     return [name for name in found if name == SPEECHBRAIN or augmentation != "stock"]
 
 

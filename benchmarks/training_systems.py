@@ -59,6 +59,8 @@ def ours(
         values |= {"noise_folder": folder / "noise", "rir_folder": folder / "rir"}
     if system == "decoded cache":
         values |= {"cache_folder": folder / "cache"}
+    if system == "shards":
+        values |= {"shards": folder / "shards"}
     if system == "face teacher":
         values |= {
             "face_teacher": 1, "classifier_weight": 1, "faces": folder / "faces.npz",
