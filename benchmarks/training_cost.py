@@ -114,15 +114,13 @@ def main() -> None:
     print(f"\n{f'a sample of {options.crop:g} s':<18}{'parameters':>12}{'GFLOP':>8}{'MB moved':>10}"
           f"{'samples/s here':>16}{'TFLOP/s here':>14}")  # fmt: skip
     counts, rates = {}, {}
-    for name in options.students:
-        counts[name] = count(*STUDENTS[name], options.crop)
-        rates[name] = measured(options, *STUDENTS[name])
-        work = counts[name]
-        print(
-            f"{name:<18}{work.parameters:>12,}{work.operations / 1e9:>8.2f}{work.bytes / 1e6:>10.0f}"
-            f"{rates[name]:>16.1f}{rates[name] * work.operations / 1e12:>14.3f}",
-            flush=True,
-        )
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        write_corpus(Path(name), 100, SPEAKERS, (options.warm_up + options.steps + 1) * options.batch_size)
+        for student in options.students:
+            counts[student] = work = count(*STUDENTS[student], options.crop)
+            rates[student] = rate = measured(options, Path(name), *STUDENTS[student])
+            print(f"{student:<18}{work.parameters:>12,}{work.operations / 1e9:>8.2f}{work.bytes / 1e6:>10.0f}"
+                  f"{rate:>16.1f}{rate * work.operations / 1e12:>14.3f}", flush=True)  # fmt: skip
     print(f"\n{UTTERANCES:,} utterances x {epochs} epochs = {UTTERANCES * epochs / 1e6:.1f} million samples")
     samples = UTTERANCES * epochs
     fastest = print_hours(rates, samples) if options.device != "cpu" else print_estimates(counts, samples)
@@ -157,15 +155,12 @@ def count(architecture: str, width: int, seconds: float, batch: int = 4) -> Coun
     return Count((more_flops - flops) / batch, (more_moved - moved) / batch, parameters)
 
 
-def measured(options: argparse.Namespace, architecture: str, width: int) -> float:
+def measured(options: argparse.Namespace, folder: Path, architecture: str, width: int) -> float:
     """Samples a second of the recipe's Brain on this machine."""
-    steps = options.warm_up + options.steps
-    with tempfile.TemporaryDirectory(dir=options.folder) as name, contextlib.redirect_stdout(sys.stderr):
-        folder = Path(name)
-        write_corpus(folder, 100, SPEAKERS, (steps + 1) * options.batch_size)
-        options.width = width
-        training = ours(options, "decoded cache", "off", folder, folder / "run", architecture)
-        training.brain.optimizer_step_limit = steps
+    options.width, run = width, folder / f"{architecture}_{width}"
+    with contextlib.redirect_stdout(sys.stderr):
+        training = ours(options, "decoded cache", "off", folder, run, architecture)
+        training.brain.optimizer_step_limit = options.warm_up + options.steps
         times = PartTimes(training.brain, training.modules, options.warm_up)
         training.fit()
     return times.samples / times.seconds
