@@ -190,8 +190,8 @@ def print_estimates(counts: dict[str, Count], samples: int) -> dict[str, float]:
     return fastest
 
 
-def print_hours(rates: dict[str, float], samples: int) -> float:
-    """Hours at the measured rates; the fastest of these."""
+def print_hours(rates: dict[str, float], samples: int) -> None:
+    """Hours at the measured rates."""
     print(f"assumed: {ASSUMED_EIGHT}\n\n{'hours':<18}{'one such GPU':>16}{'eight':>16}")
     for name, rate in rates.items():
         hours = samples / rate / 3600
@@ -205,9 +205,7 @@ def print_bytes(seconds: float, student: str, rate: float) -> None:
         "wav": (wav, 0), "flac": (FLAC * wav, 0), "shards of flac": (FLAC * wav, TAR),
         "decoded cache, float32": (2 * wav, 0),
     }  # fmt: skip
-    print(
-        f"\nassumed: {ASSUMED_BYTES}\nthe fastest of these students on the faster GPU takes {rate:,.0f} samples/s"
-    )
+    print(f"\nassumed: {ASSUMED_BYTES}\nread for {rate:,.0f} samples/s: {student}, one GPU at best")
     print(f"\n{'on disk':<24}{'GB':>8}{'MB/s, whole recordings':>26}{'MB/s, crops only':>20}")
     for name, (per_second, around) in forms.items():
         whole = MEAN_SECONDS * per_second + around
