@@ -29,11 +29,11 @@ from cmd_speaker.corpora.cnceleb_lists import (
     shared_speakers,
 )
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import write_atomically, write_mistakes
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import under_root
 from data_prep.joining import Clip, Piece, join_short, write_joined
-from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
+from data_prep.parts import Spoken, hold_out, probe_recordings, write_part, write_trials
 
 COLUMNS = ("session", "genre")
 JOINED = "CN-Celeb_joined"

@@ -17,9 +17,10 @@ from pathlib import Path
 from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
 from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
+from cmd_speaker.files import write_mistakes
 from cmd_speaker.manifest import under_root
 from cmd_speaker.teachers.matching import LEVELS
-from data_prep.parts import Spoken, hold_out, probe_recordings, write_mistakes, write_part, write_trials
+from data_prep.parts import Spoken, hold_out, probe_recordings, write_part, write_trials
 
 MISTAKES = "mistakes.txt"
 

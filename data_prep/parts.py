@@ -92,14 +92,6 @@ def write_part(path: Path, columns: Sequence[str], rows: Sequence[Sequence[objec
     }
 
 
-def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> None:
-    """List, a line each, what is wrong and did not stop the rest; no file where nothing is."""
-    path.unlink(missing_ok=True)
-    if mistakes:
-        with write_atomically(path) as temporary:
-            temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
-
-
 def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:
     """Write the trials that `draw_trials` finds; their numbers, by names that begin with that of the file."""
     trials, targets = draw_trials(utterances)
