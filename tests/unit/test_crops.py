@@ -110,7 +110,9 @@ def test_samples_that_are_not_finite_are_found_in_the_crop(write):
     samples = noise()
     samples[::100] = np.nan
     path = write(samples, "float")
-    assert refused(lambda: read_crop(path, LENGTH, np.random.default_rng(0)), str(path), "not finite", "80 NaN")
+    assert refused(
+        lambda: read_crop(path, LENGTH, np.random.default_rng(0)), str(path), "not finite", "80 NaN"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,7 @@ def test_a_flac_file_that_was_cut_off_shows_where_a_crop_needs_what_is_missing(w
             np.testing.assert_allclose(crop, noise()[start : start + LENGTH], atol=1e-4)
     assert 0 < len(messages) < 20
     assert all("decoding failed" in each or "stated length" in each for each in messages)
+
 
 def test_embedded_audio_is_named_in_errors():
     def closed():

@@ -117,7 +117,9 @@ def damage(corpus):
 def test_everything_that_cannot_be_packed_is_listed_with_its_row(corpus, tmp_path):
     damage(corpus)
     packed = pack(corpus, tmp_path / "out", shard_size=0.05)
-    assert [told["ID"] for _, _, told in samples_of(tmp_path / "out")] == [IDS[k] for k in (1, 2, 3, 8, 9, 10)]
+    assert [told["ID"] for _, _, told in samples_of(tmp_path / "out")] == [
+        IDS[k] for k in (1, 2, 3, 8, 9, 10)
+    ]
     assert [error.row for error in packed.left_out] == [2, 6, 7, 8, 9]
     listed = (tmp_path / "out" / "left_out.txt").read_text().splitlines()
     reasons = ("no such audio file", "empty (0 bytes)", "not readable", "truncated", "stated length")
@@ -194,8 +196,12 @@ def test_a_folder_of_another_packing_is_refused(corpus, tmp_path):
     pack(corpus, tmp_path / "out")
     before = content(tmp_path / "out")
     other = manifest_of(tmp_path, write_corpus(tmp_path, IDS[:5]), "other.csv")
-    assert refused(lambda: pack(other, tmp_path / "out"), "another packing", "expected 5 rows", "found 11 rows")
-    assert refused(lambda: pack(corpus, tmp_path / "out", shard_size=2), "expected 11 rows", "2,000,000 bytes")
+    assert refused(
+        lambda: pack(other, tmp_path / "out"), "another packing", "expected 5 rows", "found 11 rows"
+    )
+    assert refused(
+        lambda: pack(corpus, tmp_path / "out", shard_size=2), "expected 11 rows", "2,000,000 bytes"
+    )
     assert refused(lambda: pack(corpus, tmp_path / "out", shard_size=0), "shard size 0")
     (tmp_path / "out" / "index.npz").write_bytes(b"nonsense")
     assert refused(lambda: pack(corpus, tmp_path / "out"), "index.npz", "not an index of shards")

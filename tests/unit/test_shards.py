@@ -34,8 +34,10 @@ def folder(corpus, tmp_path):
     return tmp_path / "shards"
 
 
-def crops_of(source, numbers=range(len(IDS))):
-    return [source.crop(k, LENGTH, np.random.default_rng((seed, k))) for seed in range(3) for k in numbers]
+def crops_of(source, count=len(IDS)):
+    """Three crops of each of the first utterances."""
+    draws = [(seed, k) for seed in range(3) for k in range(count)]
+    return [source.crop(k, LENGTH, np.random.default_rng((seed, k))) for seed, k in draws]
 
 
 def assert_equal_crops(a, b):
@@ -56,7 +58,7 @@ def test_crops_are_those_of_the_loose_files(corpus, folder):
 def test_a_part_of_the_manifest_in_another_order(corpus, folder, tmp_path):
     rows = [line.split(",") for line in corpus.path.read_text().splitlines()[1:]]
     part = manifest_of(tmp_path, [rows[k] for k in (4, 0, 6)], "part.csv")
-    assert_equal_crops(crops_of(Shards.open(folder, part), range(3)), crops_of(LooseFiles(part), range(3)))
+    assert_equal_crops(crops_of(Shards.open(folder, part), 3), crops_of(LooseFiles(part), 3))
 
 
 def test_no_more_shards_are_open_than_a_process_may_have(corpus, folder, monkeypatch):
@@ -98,9 +100,17 @@ def test_other_audio_under_the_same_id(folder, tmp_path):
     rows[5] = ("b.2", 0.25, rows[6][2], 3000, 7000, "s1", "")
     rows[2] = (*rows[2][:1], 0.6, *rows[2][2:])
     other = manifest_of(tmp_path, rows, "other.csv")
-    error = str(refused(lambda: Shards.open(folder, other), "2 of 7 utterances are others", "into another folder"))
-    assert "row 4: the shards hold other audio as 'b/1.wav' (expected 0.600 s from sample 0, found 0.500 s" in error
-    assert "row 7: the shards hold other audio as 'b.2' (expected 0.250 s from sample 3000, found 0.250 s" in error
+    error = str(
+        refused(lambda: Shards.open(folder, other), "2 of 7 utterances are others", "into another folder")
+    )
+    assert (
+        "row 4: the shards hold other audio as 'b/1.wav' (expected 0.600 s from sample 0, found 0.500 s"
+        in error
+    )
+    assert (
+        "row 7: the shards hold other audio as 'b.2' (expected 0.250 s from sample 3000, found 0.250 s"
+        in error
+    )
 
 
 def test_shards_that_are_missing_or_cut_off(corpus, folder):
@@ -119,7 +129,7 @@ def test_shards_that_are_not_needed_are_not_looked_for(corpus, folder, tmp_path)
     sorted(folder.glob("*.tar"))[-1].unlink()
     rows = [line.split(",") for line in corpus.path.read_text().splitlines()[1:]]
     part = manifest_of(tmp_path, rows[:2], "part.csv")
-    assert len(crops_of(Shards.open(folder, part), range(2))) == 6
+    assert len(crops_of(Shards.open(folder, part), 2)) == 6
 
 
 def test_the_index_of_other_shards(corpus, folder, tmp_path):
