@@ -9,6 +9,7 @@ from typing import Any
 
 from speechbrain.utils.distributed import if_main_process
 
+from cmd_speaker.errors import DataError
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
@@ -20,8 +21,8 @@ from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
 
-PIPELINE_KEYS = {"data_folder", "training_speakers", "utterances_per_speaker", "test"}
-"""The keys that `train_and_evaluate` reads, all of which a recipe must have."""
+PIPELINE_KEYS = {"data_folder", "prepared", "training_speakers", "utterances_per_speaker", "test"}
+"""The keys that recipes with `train_and_evaluate` read, all of which they must have."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Parts:
     valid_trials: Path | None
     test: Path | None
     lists: Sequence[EvaluationList]
+
+    @classmethod
+    def of(cls, folder: Path, lists: Sequence[EvaluationList]) -> Parts:
+        """Those in the folder of a preparation, all of which use the same names."""
+        names = ("valid.csv", "valid_trials.txt", "test.csv")
+        valid, trials, test = (path if path.is_file() else None for path in map(folder.joinpath, names))
+        return cls(folder / "train.csv", valid, trials, test, lists)
 
 
 def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
@@ -60,7 +68,12 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
     files = [train_csv, parts.valid, parts.valid_trials]
     test: Manifest | None = None
     if hparams["test"]:
-        assert parts.test is not None, "a recipe that is asked to test prepares a test part"
+        if parts.test is None or not parts.lists:
+            raise DataError(
+                "nothing to test on", file=parts.train.parent, expected="test.csv and a trial list",
+                found="no trial list" if parts.test else "no test.csv",
+                fix="Prepare the corpus with its test part, or give --test False",
+            )  # fmt: skip
         test = load_manifest(parts.test, root, check_files=True)
         refuse_shared_speakers(train, test)
         check_lists(test, parts.lists)

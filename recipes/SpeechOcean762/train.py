@@ -19,10 +19,10 @@ from data_prep.speechocean762 import prepare
 def main(argv: list[str]) -> None:
     recipe = open_recipe(argv, PIPELINE_KEYS | {"validation_speakers"})
     hparams = recipe.hparams
-    manifests, held_out = recipe.folder / "manifests", hparams["validation_speakers"]
-    corpus = on_main(prepare, hparams["data_folder"], manifests, held_out)
-    lists = listed_and_all_pairs(corpus.test_trials)
-    train_and_evaluate(recipe, Parts(corpus.train, corpus.valid, corpus.valid_trials, corpus.test, lists))
+    folder = Path(hparams["prepared"] or recipe.folder / "manifests")
+    if not hparams["prepared"]:
+        on_main(prepare, hparams["data_folder"], folder, hparams["validation_speakers"])
+    train_and_evaluate(recipe, Parts.of(folder, listed_and_all_pairs(folder / "test_trials.txt")))
 
 
 if __name__ == "__main__":
