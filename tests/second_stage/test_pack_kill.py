@@ -36,7 +36,9 @@ def test_a_killed_packing_ends_in_the_bytes_of_an_unbroken_one(tmp_path):
     rows = []
     for number in range(UTTERANCES):
         soundfile.write(tmp_path / f"{number}.wav", noise(1.0, number), RATE)
-        rows.append((f"s{number % 7}/{number}.wav", 1.0, f"$data_root/{number}.wav", "", "", f"s{number % 7}", ""))
+        rows.append(
+            (f"s{number % 7}/{number}.wav", 1.0, f"$data_root/{number}.wav", "", "", f"s{number % 7}", "")
+        )
     manifest = manifest_of(tmp_path, rows)
     finish(start(manifest, tmp_path / "unbroken"))
 

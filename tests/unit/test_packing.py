@@ -146,6 +146,22 @@ def test_what_was_left_out_is_looked_at_again(corpus, tmp_path):
     assert content(out) == content(tmp_path / "unbroken")
 
 
+@pytest.mark.parametrize("last", [10, 2])
+def test_a_bad_row_at_the_end_of_a_shard_belongs_to_it(corpus, tmp_path, last):
+    """Found to be good later, it goes where it would have gone; the shards before it are not touched."""
+    pack(corpus, tmp_path / "unbroken", shard_size=0.05)
+    wav, out = corpus.utterances[last].wav, tmp_path / "out"
+    good = wav.read_bytes()
+    wav.unlink()
+    packed = pack(corpus, out, shard_size=0.05)
+    assert packed.index.complete
+    first = (out / "train-000000.tar").stat().st_mtime_ns
+    wav.write_bytes(good)
+    assert not pack(corpus, out, shard_size=0.05).left_out
+    assert content(out) == content(tmp_path / "unbroken")
+    assert ((out / "train-000000.tar").stat().st_mtime_ns == first) == (last == 10)
+
+
 def test_what_only_decoding_shows_is_found_where_it_is_asked_for(corpus, tmp_path):
     soundfile.write(corpus.utterances[0].wav, np.zeros(RATE // 2), RATE)
     flac = corpus.utterances[1].wav

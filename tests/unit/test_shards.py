@@ -34,9 +34,9 @@ def folder(corpus, tmp_path):
     return tmp_path / "shards"
 
 
-def crops_of(source, count=7):
-    """Three crops of each of the first utterances."""
-    draws = [(seed, k) for seed in range(3) for k in range(count)]
+def crops_of(source, count=7, seeds=3):
+    """Some crops of each of the first utterances."""
+    draws = [(seed, k) for seed in range(seeds) for k in range(count)]
     return [source.crop(k, LENGTH, np.random.default_rng((seed, k))) for seed, k in draws]
 
 
@@ -68,21 +68,25 @@ def test_no_more_shards_are_open_than_a_process_may_have(corpus, folder, monkeyp
     assert len(source._files) == 2
 
 
-def in_a_process(source, connection):
-    connection.send(crops_of(source))
+def in_a_process(source, connection, start):
+    start.wait()
+    connection.send(crops_of(source, seeds=40))
 
 
-@pytest.mark.parametrize(("method", "number"), [("fork", 3), ("spawn", 1)])
+@pytest.mark.parametrize(("method", "number"), [("fork", 4), ("spawn", 1)])
 def test_workers_read_beside_each_other(corpus, folder, method, number):
-    source, expected = Shards.open(folder, corpus), crops_of(LooseFiles(corpus))
-    assert_equal_crops(crops_of(source), expected)
+    source = Shards.open(folder, corpus)
+    expected = crops_of(LooseFiles(corpus), seeds=40)
+    assert_equal_crops(crops_of(source, seeds=40), expected)
     context = multiprocessing.get_context(method)
-    pipes = [context.Pipe() for _ in range(number)]
-    workers = [context.Process(target=in_a_process, args=(source, pipe[1])) for pipe in pipes]
+    pipes, start = [context.Pipe() for _ in range(number)], context.Barrier(number)
+    workers = [context.Process(target=in_a_process, args=(source, pipe[1], start)) for pipe in pipes]
     for worker in workers:
         worker.start()
-    for pipe, worker in zip(pipes, workers, strict=True):
-        assert_equal_crops(pipe[0].recv(), expected)
+    for (here, there), worker in zip(pipes, workers, strict=True):
+        there.close()
+        # Where a worker failed, its end is closed and nothing comes.
+        assert_equal_crops(here.recv(), expected)
         worker.join()
 
 
@@ -99,9 +103,10 @@ def test_other_audio_under_the_same_id(folder, tmp_path):
     rows = write_corpus(tmp_path, IDS)
     rows[5] = ("b.2", 0.25, rows[6][2], 3000, 7000, "s1", "")
     rows[2] = (*rows[2][:1], 0.6, *rows[2][2:])
+    rows[6] = (*rows[6][:3], 100, *rows[6][4:])
     other = manifest_of(tmp_path, rows, "other.csv")
     error = str(
-        refused(lambda: Shards.open(folder, other), "2 of 7 utterances are others", "into another folder")
+        refused(lambda: Shards.open(folder, other), "3 of 7 utterances are others", "into another folder")
     )
     assert (
         "row 4: the shards hold other audio as 'b/1.wav' (expected 0.600 s from sample 0, found 0.500 s"
