@@ -5,22 +5,28 @@ Samples are float32 in [-1, 1], one channel, as a NumPy array of shape [samples]
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 
+from cmd_speaker.containers import check_complete
 from cmd_speaker.errors import DataError
 
 SAMPLE_RATE = 16000
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-LOSSY = (".ogg", ".opus", ".mp3")
+SAMPLED = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Codings of a sample each, wav's and flac's: seeking gives the samples that decoding up to there gives."""
 MIN_SECONDS = 0.1
 """Ten frames: under that the convolutions of an encoder see padding only."""
 SILENCE_DBFS = -80.0
+SILENCE = 10 ** (SILENCE_DBFS / 20)
+"""Level, the root of the mean square, below which there is nothing to hear."""
 DURATION_TOLERANCE = 0.02
 """Seconds by which a file may differ from the duration that a manifest states."""
 
@@ -37,6 +43,18 @@ class AudioInfo(NamedTuple):
         return self.samples / self.sample_rate
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """A whole audio file that lies within something else: `open` gives its bytes, `path` names it in errors."""
+
+    path: Path
+    open: Callable[[], BinaryIO]
+
+
+AudioPlace = str | Path | Embedded
+"""Where audio is read from."""
+
+
 def audio_files(folder: str | Path) -> list[Path]:
     """Every audio file below `folder`, sorted; raises `DataError` where there is none."""
     found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
@@ -48,33 +66,18 @@ def audio_files(folder: str | Path) -> list[Path]:
     return found
 
 
-def probe(path: str | Path) -> AudioInfo:
+def probe(place: AudioPlace) -> AudioInfo:
     """Sample rate, channels and length in samples, from the header alone.
 
     Raises `DataError` if the file is missing, empty, not audio or, for wav and ogg, cut off before its
     end; that a flac or mp3 file was cut off shows when it is decoded.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("no such audio file", file=path, fix="Check the path and the data root")
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty (0 bytes)", file=path, fix="Copy or record it again")
-    try:
-        info = soundfile.info(str(path))
-    except soundfile.LibsndfileError as error:
-        raise DataError(
-            "not readable as audio",
-            file=path,
-            expected="wav, flac, ogg, opus or mp3",
-            found=str(error.error_string).rstrip("."),
-            fix="Convert it, for example with ffmpeg, or copy it again if it was cut off",
-        ) from error
-    _check_complete(path, info.format)
-    return AudioInfo(info.samplerate, info.channels, info.frames)
+    with _opened(place) as (_, file):
+        return _info(file)
 
 
 def read_audio(
-    path: str | Path,
+    place: AudioPlace,
     sample_rate: int = SAMPLE_RATE,
     *,
     start: int = 0,
@@ -92,42 +95,46 @@ def read_audio(
 
     Raises `DataError` for anything that would yield no trustworthy embedding.
     """
-    path = Path(path)
-    info = probe(path)
-    if not convert:
-        _check_form(path, info, sample_rate)
-    outside = start < 0 or start >= max(info.samples, 1)
-    if outside or (stop is not None and not start < stop <= info.samples):
-        raise DataError(
-            "the segment lies outside the file",
-            file=path,
-            expected=f"0 <= start < stop <= {info.samples}",
-            found=f"start {start}, stop {stop}",
-            fix="Correct start and stop (in samples), or prepare the manifest again",
-        )
-    # Seeking in a lossy stream gives other samples than decoding up to there: take the segment afterwards.
-    lossy = path.suffix.lower() in LOSSY
-    try:
-        if lossy:
-            samples = soundfile.read(str(path), dtype="float32")[0][start:stop]
-        else:
-            samples = soundfile.read(str(path), start=start, stop=stop, dtype="float32")[0]
-    except soundfile.LibsndfileError as error:
-        raise DataError(
-            "decoding failed",
-            file=path,
-            expected="audio up to the end that its header declares",
-            found=str(error.error_string).rstrip("."),
-            fix="Copy the file again",
-        ) from error
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1)
-    declared = (info.samples if stop is None else stop) - start
-    _check_length(path, len(samples), declared, info.sample_rate, seconds)
-    if info.sample_rate != sample_rate:
-        samples = resample(samples, info.sample_rate, sample_rate)
+    with _opened(place) as (path, file):
+        if not convert:
+            _check_form(_info(file), path, sample_rate)
+        samples = _decode_utterance(file, path, start, check_segment(file.frames, start, stop, path), seconds)
+        rate = file.samplerate
+    if rate != sample_rate:
+        samples = resample(samples, rate, sample_rate)
     check_samples(samples, sample_rate, path, min_seconds)
     return np.ascontiguousarray(samples)
+
+
+def read_crop(
+    place: AudioPlace,
+    length: int,
+    rng: np.random.Generator,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    seconds: float | None = None,
+) -> np.ndarray:
+    """What `random_crop(read_audio(place, ...), length, rng)` gives, decoding no more than is needed.
+
+    Wav and flac are decoded only where the crop is; other forms, and what is shorter than the crop, as a whole.
+    `read_audio`'s checks of the header are all made, those of the samples on the crop alone. But a pause is no
+    fault: only where a crop is silent is the whole utterance held against silence. Raises as `read_audio`.
+    """
+    with _opened(place) as (path, file):
+        _check_form(_info(file), path, SAMPLE_RATE)
+        end = check_segment(file.frames, start, stop, path)
+        if end - start > length and _seeks_exactly(file):
+            check_length(end - start, end - start, SAMPLE_RATE, seconds, path)
+            first = start + _crop_start(end - start, length, rng)
+            crop = _decode_utterance(file, path, first, first + length)
+            _check_finite(crop, path)
+            if _level(crop) < SILENCE:
+                check_samples(_decode_utterance(file, path, start, end), SAMPLE_RATE, path)
+            return crop
+        samples = _decode_utterance(file, path, start, end, seconds)
+    check_samples(samples, SAMPLE_RATE, path)
+    return random_crop(samples, length, rng)
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
@@ -142,14 +149,7 @@ def check_samples(
     samples: np.ndarray, sample_rate: int, path: str | Path | None = None, min_seconds: float = MIN_SECONDS
 ) -> None:
     """Raise `DataError` if [samples] is too short, not finite or silent."""
-    if not np.isfinite(samples).all():
-        raise DataError(
-            "samples are not finite",
-            file=path,
-            expected="finite numbers",
-            found=f"{int((~np.isfinite(samples)).sum())} NaN or infinite samples",
-            fix="Write the file again from its source",
-        )
+    _check_finite(samples, path)
     if len(samples) < min_seconds * sample_rate:
         raise DataError(
             "too short to embed",
@@ -158,8 +158,8 @@ def check_samples(
             found=f"{len(samples) / sample_rate:.3f} s",
             fix="Leave it out or use a longer recording",
         )
-    level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-    if level < 10 ** (SILENCE_DBFS / 20):
+    level = _level(samples)
+    if level < SILENCE:
         raise DataError(
             "the file is silent",
             file=path,
@@ -172,13 +172,120 @@ def check_samples(
 def random_crop(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
     """`length` samples from a random place; a shorter utterance is repeated until it is long enough."""
     if len(samples) >= length:
-        offset = int(rng.integers(len(samples) - length + 1))
-        return samples[offset : offset + length]
-    offset = int(rng.integers(len(samples)))
-    return np.take(samples, np.arange(offset, offset + length), mode="wrap")
+        start = _crop_start(len(samples), length, rng)
+        return samples[start : start + length]
+    start = int(rng.integers(len(samples)))
+    return np.take(samples, np.arange(start, start + length), mode="wrap")
 
 
-def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:
+def check_segment(total: int, start: int, stop: int | None, path: Path) -> int:
+    """The end of a segment of a file of `total` samples; raises `DataError` where it lies outside."""
+    outside = start < 0 or start >= max(total, 1)
+    if outside or (stop is not None and not start < stop <= total):
+        raise DataError(
+            "the segment lies outside the file",
+            file=path,
+            expected=f"0 <= start < stop <= {total}",
+            found=f"start {start}, stop {stop}",
+            fix="Correct start and stop (in samples), or prepare the manifest again",
+        )
+    return total if stop is None else stop
+
+
+def check_length(found: int, declared: int, rate: int, seconds: float | None, path: Path) -> None:
+    """Raise `DataError` unless `found` samples are the `declared` ones and last the manifest's `seconds`."""
+    expected = declared / rate if seconds is None else seconds
+    if abs(found / rate - expected) > DURATION_TOLERANCE or found < declared:
+        raise DataError(
+            "the audio does not have the stated length",
+            file=path,
+            expected=f"{expected:.3f} s",
+            found=f"{found / rate:.3f} s",
+            fix="The file was cut off or changed: copy it again or prepare the manifest again",
+        )
+
+
+@contextmanager
+def _opened(place: AudioPlace) -> Iterator[tuple[Path, soundfile.SoundFile]]:
+    """What to call the audio in errors, and its decoder, once its container was found whole."""
+    path = place.path if isinstance(place, Embedded) else Path(place)
+    if not isinstance(place, Embedded) and not path.is_file():
+        raise DataError("no such audio file", file=path, fix="Check the path and the data root")
+    try:
+        stream = place.open() if isinstance(place, Embedded) else path.open("rb")
+    except OSError as error:
+        raise DataError("the file cannot be opened", file=path, found=error.strerror) from error
+    with stream:
+        size = stream.seek(0, 2)
+        if size == 0:
+            raise DataError("the file is empty (0 bytes)", file=path, fix="Copy or record it again")
+        check_complete(stream, size, path)
+        try:
+            file = soundfile.SoundFile(stream)
+        except soundfile.LibsndfileError as error:
+            raise DataError(
+                "not readable as audio",
+                file=path,
+                expected="wav, flac, ogg, opus or mp3",
+                found=str(error.error_string).rstrip("."),
+                fix="Convert it, for example with ffmpeg, or copy it again if it was cut off",
+            ) from error
+        with file:
+            yield path, file
+
+
+def _info(file: soundfile.SoundFile) -> AudioInfo:
+    return AudioInfo(file.samplerate, file.channels, file.frames)
+
+
+def _seeks_exactly(file: soundfile.SoundFile) -> bool:
+    return file.subtype in SAMPLED and file.format != "OGG"
+
+
+def _decode_utterance(
+    file: soundfile.SoundFile, path: Path, start: int, end: int, seconds: float | None = None
+) -> np.ndarray:
+    """Samples `start` to `end`, the mean of the channels; they must be there and last `seconds`."""
+    try:
+        if _seeks_exactly(file):
+            file.seek(start)
+            samples = file.read(end - start, dtype="float32")
+        else:
+            # Seeking gives other samples than decoding up to there: take the segment afterwards.
+            file.seek(0)
+            samples = file.read(dtype="float32")[start:end]
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            "decoding failed",
+            file=path,
+            expected="audio up to the end that its header declares",
+            found=str(error.error_string).rstrip("."),
+            fix="Copy the file again",
+        ) from error
+    check_length(len(samples), end - start, file.samplerate, seconds, path)
+    return samples.mean(axis=1) if samples.ndim == 2 else samples
+
+
+def _level(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def _crop_start(total: int, length: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(total - length + 1))
+
+
+def _check_finite(samples: np.ndarray, path: str | Path | None) -> None:
+    if not np.isfinite(samples).all():
+        raise DataError(
+            "samples are not finite",
+            file=path,
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(samples)).sum())} NaN or infinite samples",
+            fix="Write the file again from its source",
+        )
+
+
+def _check_form(info: AudioInfo, path: Path, sample_rate: int) -> None:
     if info.sample_rate != sample_rate:
         raise DataError(
             "wrong sample rate",
@@ -195,64 +302,3 @@ def _check_form(path: Path, info: AudioInfo, sample_rate: int) -> None:
             found=f"{info.channels} channels",
             fix="Choose a channel; cmd-speaker embed can take their mean: --convert",
         )
-
-
-def _check_length(path: Path, found: int, declared: int, rate: int, seconds: float | None) -> None:
-    expected = declared / rate if seconds is None else seconds
-    if abs(found / rate - expected) > DURATION_TOLERANCE or found < declared:
-        raise DataError(
-            "the audio does not have the stated length",
-            file=path,
-            expected=f"{expected:.3f} s",
-            found=f"{found / rate:.3f} s",
-            fix="The file was cut off or changed: copy it again or prepare the manifest again",
-        )
-
-
-def _check_complete(path: Path, container: str) -> None:
-    """Find files that were cut off: libsndfile reads such wav and ogg files without complaint."""
-    if container in ("WAV", "WAVEX"):
-        missing = _wav_bytes_missing(path)
-    elif container == "OGG":
-        missing = 0 if _ogg_has_end(path) else 1
-    else:
-        missing = 0
-    if missing:
-        raise DataError(
-            "the file is truncated",
-            file=path,
-            expected="data up to the end that its header declares",
-            found="no whole end-of-stream page" if container == "OGG" else f"{missing} bytes missing",
-            fix="Copy it again from its source",
-        )
-
-
-def _wav_bytes_missing(path: Path) -> int:
-    """Bytes that the `data` chunk (RIFF/WAVE) declares but the file does not hold."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF":
-            return 0
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = header[:4], struct.unpack("<I", header[4:])[0]
-            if name == b"data":
-                # Writers to a pipe cannot go back and leave 0 or the largest number.
-                streamed = length in (0, 0xFFFFFFFF) or length >= 0x7FFFF000
-                return 0 if streamed else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)
-    return 0
-
-
-def _ogg_has_end(path: Path) -> bool:
-    """Whether the last Ogg page is whole and carries the end-of-stream flag (RFC 3533, section 6)."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 70000))
-        tail = file.read()
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
-        return False
-    # Byte 26 counts the entries of the table of segment lengths that precedes the segments.
-    segments = tail[page + 27 : page + 27 + tail[page + 26]]
-    end = page + 27 + tail[page + 26] + sum(segments)
-    return len(tail) >= end and bool(tail[page + 5] & 4)

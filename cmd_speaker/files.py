@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,6 +99,14 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; raises as `write_atomically` does."""
     with write_atomically(path) as temporary:
         temporary.write_text(as_json(value), encoding="utf-8")
+
+
+def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> None:
+    """List, a line each, what is wrong and did not stop the rest; no file where nothing is."""
+    path.unlink(missing_ok=True)
+    if mistakes:
+        with write_atomically(path) as temporary:
+            temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
 
 
 def as_json(value: Any) -> str:

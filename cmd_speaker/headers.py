@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE, AudioInfo, probe, read_audio
+from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE, AudioInfo, AudioPlace, Embedded, probe, read_audio
 from cmd_speaker.errors import DataError
 from cmd_speaker.progress import track
 
@@ -20,34 +20,35 @@ PCM, FLOAT = 1, 3
 """Format tags of RIFF/WAVE whose data chunk holds samples as they are."""
 
 
-def read_header(path: str | Path) -> AudioInfo:
+def read_header(place: AudioPlace) -> AudioInfo:
     """What `cmd_speaker.audio.probe` says, with one read for a plain wav or flac file.
 
     Everything else, and every file with which something may be wrong, is left to `probe`, which see for what
     is raised. As there, a flac file that was cut off shows only when it is decoded.
     """
     try:
-        with open(path, "rb", buffering=0) as file:
-            start, size = file.read(FIRST_BYTES), os.fstat(file.fileno()).st_size
+        with place.open() if isinstance(place, Embedded) else open(place, "rb", buffering=0) as file:
+            start, size = file.read(FIRST_BYTES), file.seek(0, os.SEEK_END)
     except OSError:
-        return probe(path)
+        return probe(place)
     parse = {b"RIFF": _wav, b"fLaC": _flac}.get(start[:4])
-    return (parse and parse(start, size)) or probe(path)
+    return (parse and parse(start, size)) or probe(place)
 
 
-def probe_fit(path: str | Path, *, full: bool = False) -> AudioInfo:
+def probe_fit(place: AudioPlace, *, full: bool = False) -> AudioInfo:
     """What the header of a file says that can be trained on or scored; `full` decodes it as well.
 
     Raises `DataError` as `read_header` does, and unless it is 16 kHz mono, `MIN_SECONDS` seconds at least.
     """
-    info = read_header(path)
+    info = read_header(place)
     if (info.sample_rate, info.channels) != (SAMPLE_RATE, 1) or info.seconds < MIN_SECONDS:
+        path = place.path if isinstance(place, Embedded) else place
         found = f"{info.sample_rate} Hz, {info.channels} channel(s), {info.seconds:.3f} s"
         expected = f"{SAMPLE_RATE} Hz, 1 channel, at least {MIN_SECONDS} s"
         fix = f"Convert it, for example: ffmpeg -i IN -ac 1 -ar {SAMPLE_RATE} OUT.flac; or leave it out"
         raise DataError("not fit for use", file=path, expected=expected, found=found, fix=fix)
     if full:
-        read_audio(path)
+        read_audio(place)
     return info
 
 

@@ -38,8 +38,8 @@ from data_prep.parts import (
     PARTS,
     Spoken,
     hold_out,
+    list_mistakes,
     probe_recordings,
-    write_mistakes,
     write_part,
     write_trials,
 )
@@ -121,7 +121,7 @@ def prepare(
     counts |= write_part(output / "test.csv", COLUMNS, test_rows) | _genres("test", test_rows)
     counts |= {"test_trials": len(evaluation.trials), "enrolments": len(evaluation.enrolments)}
     _write_map(output / ENROLMENT_MAP, evaluation.models)
-    notes = write_mistakes(output / LEFT_OUT, left_out)
+    notes = list_mistakes(output / LEFT_OUT, left_out)
     options = {"validation_speakers": validation_speakers, "min_seconds": min_seconds}
     files = record_preparation(output, NAME, root, options, counts, notes, (*PARTS, ENROLMENT_MAP, LEFT_OUT))
     made = {name: output / name for name in files}

@@ -24,8 +24,8 @@ from data_prep.parts import (
     PARTS,
     Spoken,
     hold_out,
+    list_mistakes,
     probe_recordings,
-    write_mistakes,
     write_part,
     write_trials,
 )
@@ -129,7 +129,7 @@ def prepare(
             held_out = [s for s in spoken if part_of.get(s.speaker) == part]
             counts |= write_trials(output / f"{part}_trials.txt", held_out)
     mistakes = [*tree.lost, *unfit, *wrong_faces, *wrong_texts]
-    notes = write_mistakes(output / MISTAKES, mistakes)
+    notes = list_mistakes(output / MISTAKES, mistakes)
     options = {"validation_speakers": validation_speakers, "test_speakers": test_speakers}
     files = record_preparation(output, NAME, root, options, counts, notes, (*PARTS, TEST_TRIALS, MISTAKES))
     made = {name: output / name for name in files}

@@ -14,7 +14,7 @@ import numpy as np
 
 from cmd_speaker.audio import AudioInfo
 from cmd_speaker.errors import DataError, DataErrors, UsageError
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import write_atomically, write_mistakes
 from cmd_speaker.headers import probe_files
 from cmd_speaker.lists.trials import Trials, save_trials
 from cmd_speaker.manifest import REQUIRED, write_manifest
@@ -94,14 +94,10 @@ def write_part(path: Path, columns: Sequence[str], rows: Sequence[Sequence[objec
     }
 
 
-def write_mistakes(path: Path, mistakes: Sequence[DataError]) -> list[str]:
-    """List, a line each, what is wrong and did not stop the rest, and say so; no file where nothing is."""
-    path.unlink(missing_ok=True)
-    if not mistakes:
-        return []
-    with write_atomically(path) as temporary:
-        temporary.write_text("".join(f"{mistake}\n" for mistake in mistakes), encoding="utf-8")
-    return [f"{len(mistakes):,} mistakes did not stop the rest, see {path}"]
+def list_mistakes(path: Path, mistakes: Sequence[DataError]) -> list[str]:
+    """Write them a line each (`write_mistakes`), and what there is to say of them."""
+    write_mistakes(path, mistakes)
+    return [f"{len(mistakes):,} mistakes did not stop the rest, see {path}"] if mistakes else []
 
 
 def write_trials(path: Path, utterances: Sequence[Spoken]) -> dict[str, int]:

@@ -2,10 +2,13 @@
 
 import importlib.util
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.training.pipeline import PIPELINE_KEYS
 from cmd_speaker.training.preparation import RECORD, record_preparation
 from data_prep.speechocean762 import NAME
@@ -95,3 +98,24 @@ def load_recipe(folder):
 def weights(folder):
     """The bytes of a finished run's student."""
     return (folder / "model" / "model.safetensors").read_bytes()
+
+
+class Killed(Exception):
+    pass
+
+
+@contextmanager
+def broken_after(batches, monkeypatch):
+    """Training inside breaks off when the next batch but `batches` begins."""
+    original, begun = SpeakerBrain.on_fit_batch_start, []
+
+    def break_off(self, batch, should_step):
+        begun.append(self.step)
+        if len(begun) == batches + 1:
+            raise Killed
+        original(self, batch, should_step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
+        with pytest.raises(Killed):
+            yield

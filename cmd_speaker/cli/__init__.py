@@ -13,6 +13,7 @@ from cmd_speaker.cli import (  # noqa: F401
     embed,
     evaluate,
     faces,
+    pack,
     quality,
     registry,
     score,

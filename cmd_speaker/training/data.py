@@ -7,19 +7,20 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cmd_speaker.audio import SAMPLE_RATE, random_crop
+from cmd_speaker.audio import SAMPLE_RATE, random_crop, read_crop
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import write_atomically, write_json
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
+from cmd_speaker.shards.reading import Shards
 
 Item = tuple[np.ndarray, int, np.ndarray, np.ndarray]
 """One crop, its class, bank rows and qualities, as in `Batch`."""
@@ -38,6 +39,25 @@ class Batch(NamedTuple):
     """Columns of the manifest that quality weights ask for, float32 [batch, columns]."""
 
 
+class CropSource(Protocol):
+    """Where the crops of a manifest's utterances come from: every source gives the same bits."""
+
+    def crop(self, index: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        """`cmd_speaker.audio.random_crop` of the utterance with this number, float32 [length]."""
+        ...
+
+
+class LooseFiles:
+    """The files that the manifest names, read when they are needed and only where the crop is."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.utterances = manifest.utterances
+
+    def crop(self, index: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        each = self.utterances[index]
+        return read_crop(each.wav, length, rng, start=each.start, stop=each.stop, seconds=each.duration)
+
+
 class DecodedAudio:
     """A manifest's audio, decoded once into one memory-mapped file, so that the CPU trains rather than decodes.
 
@@ -50,6 +70,9 @@ class DecodedAudio:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.samples[self.offsets[index] : self.offsets[index + 1]]
+
+    def crop(self, index: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        return random_crop(self[index], length, rng)
 
     @classmethod
     def open(cls, folder: str | Path, manifest: Manifest) -> DecodedAudio:
@@ -109,7 +132,7 @@ class TrainingCrops(Dataset):
 
     A crop's place is drawn from (seed, epoch, index), so neither workers nor a resumed run change it.
     So are the rows of the teachers' banks: each of `rows` is called with these numbers and gives a row, -1 for
-    none. `audio` is a `DecodedAudio`, or None to read each file when it is needed. `qualities`, float32 [n,
+    none. `audio` is where the crops come from, the manifest's files unless given. `qualities`, float32 [n,
     columns], belong to the columns `quality_names`.
     """
 
@@ -120,7 +143,7 @@ class TrainingCrops(Dataset):
         rows: Sequence[Callable[[int, int, int], int]],
         seconds: float,
         seed: int,
-        audio: DecodedAudio | None = None,
+        audio: CropSource | None = None,
         quality_names: Sequence[str] = (),
         qualities: np.ndarray | None = None,
     ) -> None:
@@ -129,7 +152,8 @@ class TrainingCrops(Dataset):
         self.labels = [labels[utterance.spk_id] for utterance in manifest]
         self.rows = rows
         self.length = round(seconds * SAMPLE_RATE)
-        self.seed, self.epoch, self.audio = seed, 0, audio
+        self.seed, self.epoch = seed, 0
+        self.audio: CropSource = LooseFiles(manifest) if audio is None else audio
         self.quality_names = list(quality_names)
         self.qualities = np.empty((len(manifest), 0), np.float32) if qualities is None else qualities
 
@@ -140,18 +164,25 @@ class TrainingCrops(Dataset):
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> Item:
-        if self.audio is not None:
-            samples = self.audio[index]
-        else:
-            utterance = self.utterances[index]
-            try:
-                samples = read_utterance(utterance)
-            except DataError as error:
-                raise error.at(self.manifest_path, utterance.row) from error
         rng = np.random.default_rng((self.seed, self.epoch, index))
+        try:
+            crop = self.audio.crop(index, self.length, rng)
+        except DataError as error:
+            raise error.at(self.manifest_path, self.utterances[index].row) from error
         rows = np.array([draw(self.seed, self.epoch, index) for draw in self.rows], np.int64)
-        crop = random_crop(samples, self.length, rng)
         return crop, self.labels[index], rows, self.qualities[index]
+
+
+def open_audio(
+    manifest: Manifest, shards: str | Path | None = None, cache: str | Path | None = None
+) -> CropSource:
+    """The crops of `manifest` from a folder of shards, or from a folder for decoded audio, or from its own files.
+
+    Raises `DataError` or `DataErrors` as opening them does.
+    """
+    if shards:
+        return Shards.open(shards, manifest)
+    return DecodedAudio.open(cache, manifest) if cache else LooseFiles(manifest)
 
 
 def check_batch(train: Manifest, batch_size: int, at_once: int = 1) -> None:

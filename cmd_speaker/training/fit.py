@@ -22,7 +22,7 @@ from cmd_speaker.manifest import Manifest
 from cmd_speaker.model import read_utterance
 from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
-from cmd_speaker.training.data import DecodedAudio, TrainingCrops, check_batch, collate
+from cmd_speaker.training.data import LooseFiles, TrainingCrops, check_batch, collate, open_audio
 from cmd_speaker.training.memory import keep_freed_memory
 from cmd_speaker.training.processes import main_first
 from cmd_speaker.training.qualities import columns, read_columns, sources
@@ -51,7 +51,7 @@ def train_student(
     brain.fit(recipe.hparams["epoch_counter"], loader, progressbar=bar)
     # Until it is let go, the mapped audio counts as memory of this process, once for each student.
     assert isinstance(loader.dataset, TrainingCrops)
-    loader.dataset.audio = None
+    loader.dataset.audio = LooseFiles(train)
     return brain.encoder.eval()
 
 
@@ -104,9 +104,8 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    cache = hparams.get("cache_folder")
     with main_first():
-        audio = DecodedAudio.open(cache, train) if cache else None
+        audio = open_audio(train, hparams.get("shards"), hparams.get("cache_folder"))
     names = columns(sources(hparams["distillation"][each.name] for each in teachers))
     crops = TrainingCrops(
         train,

@@ -14,6 +14,7 @@ from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import EvaluationList, check_lists, evaluate_student
+from cmd_speaker.shards.reading import Shards
 from cmd_speaker.training.fit import train_student
 from cmd_speaker.training.preparation import Preparation, load_preparation
 from cmd_speaker.training.processes import on_main
@@ -98,7 +99,10 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
         training_subset, parts.train, folder / "manifests" / "train_part.csv",
         speakers=hparams["training_speakers"], utterances_per_speaker=hparams["utterances_per_speaker"],
     )  # fmt: skip
-    train = load_manifest(train_csv, root, check_files=True)
+    shards = hparams.get("shards")
+    train = load_manifest(train_csv, root, check_files=not shards)
+    if shards:
+        Shards.open(shards, train)
     valid: tuple[Manifest, Trials] | None = None
     if parts.valid and parts.valid_trials:
         valid = (load_manifest(parts.valid, root), load_trials(parts.valid_trials))

@@ -40,11 +40,11 @@ REQUIRED_KEYS = {
     "seed", "output_folder", "number_of_epochs", "batch_size", "crop_seconds", "front_end", "student",
     "identity", "optimizer", "lr_schedule", "epoch_counter", "train_logger", "validation_interval",
 }  # fmt: skip
-SHARED_KEYS = {"data_folder", "cache_folder", "teacher_folder"}
+SHARED_KEYS = {"data_folder", "cache_folder", "shards", "teacher_folder"}
 """Folders that the variants of one recipe have in common."""
 OPTIONAL_KEYS = {
     "cache_folder", "teacher_folder", "num_workers", "wav_augment", "feature_augment", "identity_margin",
-    "sample_inputs", "joint_teachers", "teacher_head", "init_from",
+    "sample_inputs", "joint_teachers", "teacher_head", "init_from", "shards",
 }  # fmt: skip
 TEACHER_KEYS = {"teachers", "distillation", "permute_teacher", "rebuild_bank"}
 """Required where one of them is there."""

@@ -23,9 +23,10 @@ from cmd_speaker.training.options import top_level
 from cmd_speaker.training.processes import processes
 
 NOT_DECISIVE = {
-    "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
-    "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
-    "distributed_backend", "prepared", "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
+    "data_folder", "output_folder", "cache_folder", "shards", "teacher_folder", "students", "train",
+    "prepared", "num_workers", "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps",
+    "noprogressbar", "device", "distributed_backend", "param_file", "log_config", "tqdm_colored_bar",
+    "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
 PACKAGES = (

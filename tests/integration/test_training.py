@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import speechbrain as sb
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from cmd_speaker.brain import SpeakerBrain
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.manifest import load_manifest
@@ -24,7 +22,7 @@ from cmd_speaker.training.schedule import OneCycle
 from cmd_speaker.training.waiting import DataWait
 from data_prep.speechocean762 import prepare
 from tests.teachers import match_of
-from tests.training import OWN_KEYS, arguments, text_and_face, weights
+from tests.training import OWN_KEYS, arguments, broken_after, text_and_face, weights
 
 EVERYTHING_ON = {
     "speed": True, "noise": True, "reverberation": True, "classifier_weight": 0.5, "quality_weights": True,
@@ -32,27 +30,6 @@ EVERYTHING_ON = {
     "terms": "{angle: {weight: 1, margin: 0.1}, pair_distance: {weight: 1}, response: {weight: 0.1}, "
     "prototype: {weight: 0.1}, contrast: {weight: 0.01}}",
 }  # fmt: skip
-
-
-class Killed(Exception):
-    pass
-
-
-@contextmanager
-def broken_after(batches, monkeypatch):
-    """Training inside breaks off when the next batch but `batches` begins."""
-    original, begun = SpeakerBrain.on_fit_batch_start, []
-
-    def break_off(self, batch, should_step):
-        begun.append(self.step)
-        if len(begun) == batches + 1:
-            raise Killed
-        original(self, batch, should_step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SpeakerBrain, "on_fit_batch_start", break_off)
-        with pytest.raises(Killed):
-            yield
 
 
 def test_the_run_folder_holds_everything(trained):
