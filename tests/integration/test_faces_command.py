@@ -89,7 +89,8 @@ def test_what_is_counted(crops, tmp_path):
     }  # fmt: skip
     left_out = [(row["ID"], row["reason"]) for row in rows_of(tmp_path / "out" / "left_out.csv")]
     assert left_out == [
-        ("b/1.png", "too_small"), ("b/2.png", "not_embedded"), ("b/3.png", "unreadable"), ("", "missing"),
+        ("session:b/y:2", "too_small"), ("session:b/y:3", "not_embedded"), ("session:b/y:4", "unreadable"),
+        ("", "missing"),
     ]  # fmt: skip
     assert len(errors) == 2
     assert "| m.csv | 11 | 6 | 2 | 0 | 3 | 2 | 3 | 2 |" in (tmp_path / "out" / "coverage.md").read_text()
@@ -99,7 +100,7 @@ def test_what_is_written_is_what_a_teacher_reads(crops, tmp_path):
     go(crops, tmp_path / "out")
     table = rows_of(tmp_path / "out" / "faces.csv")
     assert list(table[0]) == ["ID", "spk_id", "session", "utterance", "face_sharpness", "face_size"]
-    assert table[0]["ID"] == "a/0.png"
+    assert table[0]["ID"] == "utterance:a0:1"
     assert [(row["spk_id"], row["session"], row["utterance"]) for row in (table[0], table[8])] == [
         ("a", "x", "a0"), ("b", "y", ""),
     ]  # fmt: skip
@@ -109,7 +110,7 @@ def test_what_is_written_is_what_a_teacher_reads(crops, tmp_path):
     stored = load_embeddings(tmp_path / "out" / "faces.safetensors")
     assert stored.model == "mean of the colours"
     expected = Mean().embed(Mean().crop(picture.transpose(1, 2, 0), None)[None])[0]
-    assert stored.vectors[stored.index()["a/0.png"]] == pytest.approx(expected)
+    assert stored.vectors[stored.index()["utterance:a0:1"]] == pytest.approx(expected)
     teacher = VectorTeacher(tmp_path / "out" / "faces.safetensors", tmp_path / "out" / "faces.csv")
     inputs = teacher.inputs(crops)
     assert [(each.level, each.key) for each in inputs] == [("utterance", f"a{k}") for k in range(6)] + [
@@ -210,7 +211,7 @@ def test_faces_are_found_aligned_and_embedded(cli, tmp_path):
     assert "| used | 2 |" in out
     assert "| with several faces | 1 |" in out
     reasons = [(row["ID"], row["reason"]) for row in rows_of(tmp_path / "out" / "left_out.csv")]
-    assert reasons == [("green.png", "undetected"), ("small.png", "too_small")]
+    assert reasons == [("utterance:green.png:1", "undetected"), ("utterance:small.png:1", "too_small")]
     row = rows_of(tmp_path / "out" / "faces.csv")[0]
     assert float(row["detector_probability"]) > 0.99
     assert 150 < float(row["face_size"]) < 220, "the shorter side of the box, as the photograph has it"

@@ -41,13 +41,16 @@ def test_whose_they_are_and_how_many_of_each(root):
         ("b4", "b", "y", "$data_root/gone.png"),
     ]
     found = find_sources([write_faces(root / "m.csv", rows, root)], root, 2)
-    assert [(s.id, s.level, s.key, s.speaker, s.session) for s in found.chosen] == [
+    assert [(s.name, s.level, s.key, s.speaker, s.session) for s in found.chosen] == [
         ("one.png", "utterance", "a1", "a", "x"),
         ("seven/1.png", "session", "a/x", "a", "x"),
         ("seven/5.png", "session", "a/x", "a", "x"),
         ("three/0.png", "identity", "b", "b", ""),
         ("three/2.png", "identity", "b", "b", ""),
     ]
+    assert [s.id for s in found.chosen] == [
+        "utterance:a1:1", "session:a/x:1", "session:a/x:2", "identity:b:1", "identity:b:2",
+    ]  # fmt: skip
     assert found.passed_over == 5 + 1
     assert [str(error).split(": ")[0] for error in found.missing] == [f"{root}/m.csv, row 8"]
     assert found.chosen[0].read().tolist() == [[[10, 20, 30]] * 4] * 3
@@ -59,8 +62,8 @@ def test_several_manifests_and_a_picture_that_belongs_twice(root):
     first = write_faces(root / "1.csv", train, root)
     second = write_faces(root / "2.csv", [("a9", "a", "x9", "$data_root/three")], root)
     found = find_sources([first, second], root, 1)
-    assert [(s.id, s.level) for s in found.chosen] == [
-        ("three/1.png", "identity"), ("three/1.png of utterance a9", "utterance"),
+    assert [(s.name, s.id) for s in found.chosen] == [
+        ("three/1.png", "identity:a:1"), ("three/1.png", "utterance:a9:1"),
     ]  # fmt: skip
 
 
@@ -86,7 +89,7 @@ def video(root):
 def test_frames_of_a_video(root, video):
     manifest = write_faces(root / "m.csv", [("a1", "a", "x", "$data_root/video.mp4")], root)
     chosen = find_sources([manifest], root, 4).chosen
-    assert [s.id for s in chosen] == [f"video.mp4#{k}" for k in (1, 2, 3, 4)]
+    assert [(s.id, s.frame, s.frames) for s in chosen] == [(f"utterance:a1:{k + 1}", k, 4) for k in range(4)]
     frames = [s.read() for s in chosen]
     assert {frame.shape for frame in frames} == {(16, 32, 3)}
     assert [frame.mean() > 128 for frame in frames] == [False, False, True, True]
@@ -108,15 +111,21 @@ def test_what_ffmpeg_says_or_does_not_give_is_an_error(root, monkeypatch):
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
 
+    def streams(rate, duration):
+        return f"""echo '{{"streams": [{{"avg_frame_rate": "{rate}", "duration": "{duration}"}}]}}'"""
+
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     for probe, decode, message in (
-        ("echo N/A", "exit 1", "found a duration of 'N/A'"),
-        ("echo 8.0", "exit 0", r"found no frame at 4\.000 s"),
-        ("echo 8.0", "echo first >&2; echo Invalid data >&2; exit 1", "found Invalid data"),
+        ("echo '{}'", "exit 1", "found no pictures in it, only sound or text"),
+        (streams("25/1", "N/A"), "exit 1", "found a duration of 'N/A'"),
+        (streams("25/1", "8.04"), "exit 0", r"found no frame at 4\.000 s"),
+        (streams("0/0", "8"), "exit 0", r"found no frame at 4\.000 s"),
+        (streams("1/2", "1"), "exit 0", r"found no frame at 0\.000 s"),
+        (streams("0/0", "8"), f"echo a >&2; echo file:{root}/v.mp4: bad >&2; exit 1", "found the video: bad"),
     ):
         program("ffprobe", probe)
         program("ffmpeg", decode)
-        sources._duration.cache_clear()
+        sources._last_frame.cache_clear()
         with pytest.raises(DataError, match=message):
             read_frame(root / "v.mp4", 0.5)
 
