@@ -72,6 +72,8 @@ def embed_faces(
     try:
         with locked(folder, wait=False):
             _check_settings(folder, sources.chosen, encoder, options)
+            for left in folder.rglob(".*.[0-9]*.tmp"):
+                left.unlink()  # What a killed run was writing.
             detector = FaceDetector(device, options.min_probability) if options.detect else None
             rules = Rules(options.min_probability, options.min_size)
             _fill(folder, sources.chosen, FaceEmbedder(encoder, detector, rules), options.batch_size)
@@ -216,8 +218,10 @@ def _write_left_out(path: Path, sources: FaceSources, outcomes: Sequence[Outcome
 
 
 def _unreadable(outcomes: Sequence[Outcome], sources: Sequence[FaceSource]) -> list[DataError]:
-    return [
-        DataError(outcome.detail, file=source.path, fix="Copy it again, and call again")
+    """One for each file, also where several frames of it are missing."""
+    found = {
+        source.path: outcome.detail
         for source, outcome in zip(sources, outcomes, strict=True)
         if outcome.status == "unreadable"
-    ]
+    }
+    return [DataError(text, file=path, fix="Copy it again, and call again") for path, text in found.items()]

@@ -141,8 +141,8 @@ def _last_frame(video: Path) -> float:
 
 
 def _input(video: Path) -> tuple[str, ...]:
-    """A file and nothing else: a playlist under a video's name could ask for addresses on the internet."""
-    return "-protocol_whitelist", "file,pipe", "-i", f"file:{video}"
+    """A video and nothing else: a playlist under its name could ask for addresses, and be waited for for ever."""
+    return "-format_whitelist", "mov,mp4,matroska,webm,avi", "-i", f"file:{video}"
 
 
 def _run(video: Path, program: str, *arguments: str) -> bytes:

@@ -63,7 +63,7 @@ class FaceFolders:
         videos = [f"{folder}/{session}" for place in places for folder in place.sessions]
         utterance = file.removesuffix(".wav")
         candidates = (
-            [f"{video}/{utterance}{ending}" for video in videos for ending in ("", *VIDEOS)],
+            [f"{video}/{utterance}{ending}" for video in videos for ending in ("", ".mp4")],
             videos,
             [place.identity for place in places],
         )
@@ -102,7 +102,7 @@ def _no_faces(root: Path) -> DataError:
 
 
 def _has_pictures(folder: str) -> bool:
-    """Whether a picture or video lies in a folder or anywhere below it; what is no folder is one itself, or not."""
+    """Whether a picture or video lies in a folder or anywhere below it, or it is a video itself."""
     try:
         with os.scandir(folder) as entries:
             below = []
@@ -112,7 +112,7 @@ def _has_pictures(folder: str) -> bool:
                 if entry.is_dir():
                     below.append(entry.path)
     except NotADirectoryError:
-        return True
+        return os.path.splitext(folder)[1] in VIDEOS and os.path.isfile(folder)
     except FileNotFoundError:
         return False
     return any(map(_has_pictures, below))

@@ -56,6 +56,26 @@ def test_whose_they_are_and_how_many_of_each(root):
     assert found.chosen[0].read().tolist() == [[[10, 20, 30]] * 4] * 3
 
 
+def test_a_folder_of_videos(root, monkeypatch):
+    """The middle frame of each of three, where three are wanted; pictures come before videos."""
+    monkeypatch.setattr(sources, "_refuse_videos_without_ffmpeg", lambda chosen: None)
+    for k in (2, 1, 3):
+        (root / "videos" / f"{k}").mkdir(parents=True)
+        (root / "videos" / f"{k}" / "v.MP4").touch()
+    manifest = write_faces(root / "m.csv", [("a1", "a", "x", "$data_root/videos")], root)
+    found = find_sources([manifest], root, 3)
+    assert [(s.name, s.frame, s.frames) for s in found.chosen] == [
+        (f"videos/{k}/v.MP4", 1, 3) for k in (1, 2, 3)
+    ]
+    assert found.passed_over == 0
+    found = find_sources([manifest], root, 1)
+    assert [(s.name, s.frame, s.frames) for s in found.chosen] == [("videos/2/v.MP4", 0, 1)]
+    assert found.passed_over == 2
+    (root / "three" / "v.mp4").touch()
+    other = write_faces(root / "n.csv", [("a1", "a", "x", "$data_root/three")], root)
+    assert [s.name for s in find_sources([other], root, 1).chosen] == ["three/1.png"]
+
+
 def test_several_manifests_and_a_picture_that_belongs_twice(root):
     """In the first manifest the folder is the speaker's, in the second the only utterance's: two embeddings."""
     train = [(f"a{k}", "a", f"x{k}", "$data_root/three") for k in range(2)]
@@ -93,6 +113,43 @@ def test_frames_of_a_video(root, video):
     frames = [s.read() for s in chosen]
     assert {frame.shape for frame in frames} == {(16, 32, 3)}
     assert [frame.mean() > 128 for frame in frames] == [False, False, True, True]
+
+
+def make_video(path, *source):
+    subprocess.run(["ffmpeg", "-v", "error", *source, str(path)], check=True)
+    return path
+
+
+@pytest.mark.second_stage
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["-f", "lavfi", "-i", "testsrc=s=32x16:d=1", "-f", "lavfi", "-i", "sine=d=5"],
+        ["-f", "lavfi", "-i", "testsrc=s=32x16:d=3:r=1"],
+        ["-f", "lavfi", "-i", "testsrc=s=32x16", "-frames:v", "1"],
+    ],
+    ids=["its sound is longer", "one frame a second", "one frame"],
+)
+def test_every_place_of_a_video_has_a_frame(root, source):
+    path = make_video(root / "v.mp4", *source)
+    assert [read_frame(path, (k + 0.5) / 9).shape for k in range(9)] == [(16, 32, 3)] * 9
+
+
+@pytest.mark.second_stage
+def test_sound_without_pictures(root):
+    path = make_video(root / "v.mp4", "-f", "lavfi", "-i", "sine=d=1")
+    with pytest.raises(DataError, match=r"v\.mp4: not readable as a video.*found no pictures in it"):
+        read_frame(path, 0.5)
+
+
+@pytest.mark.second_stage
+def test_a_playlist_reaches_no_address(root):
+    """ffmpeg itself would ask for the address, and then wait for the playlist to grow."""
+    (root / "v.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n")
+    with pytest.raises(
+        DataError, match=r"v\.mp4: not readable as a video.*found the video: Invalid argument"
+    ):
+        read_frame(root / "v.mp4", 0.5)
 
 
 @pytest.mark.second_stage
