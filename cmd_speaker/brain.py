@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import speechbrain as sb
 import torch
 from speechbrain.augment.augmenter import Augmenter
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.seed import seed_everything
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from cmd_speaker.encoder import SpeakerEncoder, features_of
@@ -20,10 +22,12 @@ from cmd_speaker.losses.aam import AamSoftmax
 from cmd_speaker.quality.sources import NORM
 from cmd_speaker.teachers.head import TeacherTargets
 from cmd_speaker.training.data import Batch
+from cmd_speaker.training.processes import rank
 from cmd_speaker.training.qualities import as_heard, sources
 from cmd_speaker.training.schedule import Piecewise
 from cmd_speaker.training.state import EpochAverages, RandomStates
 from cmd_speaker.training.validation import Validation
+from cmd_speaker.training.waiting import DataWait
 
 
 class Heard(NamedTuple):
@@ -52,12 +56,13 @@ class SpeakerBrain(sb.Brain):
         super().__init__(*args, **kwargs)
         self.targets = {name: each.to(self.device) for name, each in targets.items()}
         self.validation = validation
-        self.averages, self.random_states = EpochAverages(), RandomStates()
+        self.averages, self.random_states, self.wait = EpochAverages(), RandomStates(), DataWait()
         self.total_steps = 0
         self.sources = sources(self.modules.distillation[name] for name in self.targets)
         margin = getattr(self.hparams, "identity_margin", None)
         self.identity_margin = None if margin is None else Piecewise.of(margin)
         self.tensorboard: SummaryWriter | None = None
+        self.hint_given = False
         if self.checkpointer is not None:
             self.checkpointer.add_recoverable("averages", self.averages)
             self.checkpointer.add_recoverable("random_states", self.random_states)
@@ -65,14 +70,12 @@ class SpeakerBrain(sb.Brain):
     @property
     def encoder(self) -> SpeakerEncoder:
         """The student as it is used at test time."""
-        student = self.modules.student
-        return SpeakerEncoder(self.modules.front_end, getattr(student, "module", student))
+        return SpeakerEncoder(self.modules.front_end, unwrapped(self.modules.student))
 
     @property
     def classifier(self) -> AamSoftmax:
         """The classifier of the identity loss."""
-        identity = self.modules.identity
-        return getattr(identity, "module", identity)
+        return unwrapped(self.modules.identity)
 
     @property
     def progress(self) -> float:
@@ -117,28 +120,47 @@ class SpeakerBrain(sb.Brain):
                 if joint is not None:
                     own = joint(column)
                     loss, log[f"{name}.identity"] = loss + own, own.detach()
-                    targets = getattr(joint, "module", joint).update(targets)
+                    targets = unwrapped(joint).update(targets)
                 term_sum = self.modules.distillation[name]
                 distillation, figures = term_sum(student, targets.batch(column), self.progress)
                 loss = loss + distillation
                 log |= {f"{name}.{figure}": value for figure, value in figures.items()}
             if self.identity_margin is not None and not self.identity_margin.constant:
                 log["identity_margin"] = torch.tensor(self.classifier.margin)
-        self.averages.add(log)
+        self.averages.add({"loss": loss.detach(), **log})
         return loss
 
     def on_fit_start(self) -> None:
         """Recover the newest checkpoint, random states included, or start from the recipe's seed."""
-        seed_everything(self.hparams.seed)
+        # Each process augments otherwise; the weights were drawn before, alike in all of them.
+        seed_everything(self.hparams.seed + rank())
         super().on_fit_start()
-        folder = Path(self.hparams.output_folder) / "tensorboard"
-        # What a broken run wrote of the epoch that is done again is hidden.
-        self.tensorboard = SummaryWriter(str(folder), purge_step=self.hparams.epoch_counter.current + 1)
+        if if_main_process():
+            folder = Path(self.hparams.output_folder) / "tensorboard"
+            # What a broken run wrote of the epoch that is done again is hidden.
+            self.tensorboard = SummaryWriter(str(folder), purge_step=self.hparams.epoch_counter.current + 1)
+
+    def _wrap_distributed(self) -> None:
+        """As SpeechBrain does on GPUs; on a CPU, for which torch has none, without synchronised BatchNorm."""
+        if self.device_type != "cpu" or not self.distributed_launch:
+            super()._wrap_distributed()
+            return
+        for name, module in self.modules.items():
+            if any(parameter.requires_grad for parameter in module.parameters()):
+                self.modules[name] = DistributedDataParallel(module)
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         if stage == sb.Stage.TRAIN:
             self.loader.dataset.set_epoch(epoch)
             self.loader.sampler.set_epoch(epoch)
+            self.wait.start()
+
+    def fit_batch(self, batch: Batch) -> Tensor:
+        """One step, timed; its loss comes to the CPU, so that a GPU has done the step when it ends."""
+        self.wait.step()
+        loss = super().fit_batch(batch)
+        self.wait.stepped()
+        return loss
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
         rate = self.hparams.lr_schedule(self.optimizer_step, self.total_steps)
@@ -161,7 +183,7 @@ class SpeakerBrain(sb.Brain):
                 f"training diverged in epoch {epoch}", expected="finite weights", found="NaN or infinity",
                 fix="Choose a lower learning rate (--peak_lr) or fewer distillation terms",
             )  # fmt: skip
-        train = {"loss": stage_loss, **self.averages.take()}
+        train = self.averages.take()
         valid: dict[str, float] = {}
         due = epoch % self.hparams.validation_interval == 0 or epoch == self.hparams.number_of_epochs
         if self.validation is not None and due:
@@ -173,14 +195,29 @@ class SpeakerBrain(sb.Brain):
 
     def _log(self, epoch: int, train: dict[str, float], valid: dict[str, float]) -> None:
         rate = self.optimizer.param_groups[0]["lr"]
+        # Called in every process: it is SpeechBrain's to write in the main one only.
         self.hparams.train_logger.log_stats({"epoch": epoch, "lr": rate}, train, valid)
+        if not if_main_process():
+            return
         figures = [f"{name} {value:.4g}" for name, value in (train | valid).items()]
-        print(f"epoch {epoch}/{self.hparams.number_of_epochs}: " + ", ".join(figures), flush=True)
+        print(f"epoch {epoch}/{self.hparams.number_of_epochs}: {', '.join(figures)}{self.wait}", flush=True)
+        hint = self.wait.hint(self.loader.num_workers)
+        if hint and not self.hint_given:
+            print(hint, flush=True)
+            self.hint_given = True
         assert self.tensorboard is not None
+        self.tensorboard.add_scalar("data_wait/train", self.wait.share, epoch)
         for stage, values in (("train", train), ("valid", valid)):
             for name, value in values.items():
                 self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
         self.tensorboard.flush()
+
+
+def unwrapped(module: Any) -> Any:
+    """A module without what wraps it for several processes, and without what `--compile` made of it."""
+    for name in ("module", "_orig_mod"):
+        module = getattr(module, name, module)
+    return module
 
 
 def joint_name(teacher: str) -> str:

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from cmd_speaker.errors import DataError, DataErrors
 
@@ -18,7 +19,7 @@ REQUIRED = ("ID", "duration", "wav", "start", "stop", "spk_id")
 DATA_ROOT = "$data_root"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One row. `wav` is the resolved path; `row` is its line in the manifest."""
 
@@ -79,9 +80,13 @@ def load_manifest(
     if not path.is_file():
         raise DataError("no such manifest", file=path, fix="Run the recipe's preparation first")
     _, rows = read_rows(path)
+    count = len(rows)
     utterances, errors = [], []
     seen: dict[str, int] = {}
-    for number, row in rows:
+    rows.reverse()
+    while rows:
+        # A row is let go when it is parsed: of a million the memory would be needed twice.
+        number, row = rows.pop()
         try:
             utterance = _parse(path, number, row, data_root)
             if utterance.id in seen:
@@ -98,7 +103,7 @@ def load_manifest(
         except DataError as error:
             errors.append(error)
     if errors:
-        raise DataErrors(f"{path}: {len(errors)} of {len(rows)} rows are wrong", errors)
+        raise DataErrors(f"{path}: {len(errors)} of {count} rows are wrong", errors)
     manifest = Manifest(path, utterances)
     if check_files:
         check_audio_files(manifest, data_root)
@@ -241,5 +246,6 @@ def _parse(path: Path, number: int, row: Mapping[str, str], data_root: str | Pat
     if stop is not None and stop <= start:
         raise wrong("stop", f"more than start ({start})")
     wav = resolve(row["wav"], data_root, path, number)
-    extra = {name: value for name, value in row.items() if name not in REQUIRED}
-    return Utterance(row["ID"], wav, row["spk_id"], duration, start, stop, number, extra)
+    # Speakers, sessions and texts stand in many rows, and are held once.
+    extra = {name: intern(value) for name, value in row.items() if name not in REQUIRED}
+    return Utterance(row["ID"], wav, intern(row["spk_id"]), duration, start, stop, number, extra)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cmd_speaker.losses.aam import AamSoftmax
+from cmd_speaker.losses.gather import gather
 from cmd_speaker.teachers.head import TeacherHead, TeacherTargets
 
 
@@ -39,12 +40,14 @@ class JointTeacher(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Bank rows [batch], -1 for none -> the mean identity loss of those that are one; 0 where none is.
 
+        The mean is over the samples of all processes, so scaled that the average of the processes' losses is it.
         Every parameter has a gradient at every step, as several processes require.
         """
         matched = rows >= 0
         rows = rows.clamp_min(0)
         values = self.classifier(self.head(self.x[rows]), self.label[rows])
-        return (values * matched).sum() / matched.sum().clamp_min(1)
+        counts, _ = gather(matched.sum().reshape(1))
+        return (values * matched).sum() * len(counts) / counts.sum().clamp_min(1)
 
     @torch.no_grad()
     def update(self, targets: TeacherTargets) -> TeacherTargets:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 COMPLETE = "COMPLETE"
 
@@ -30,6 +30,7 @@ class SafeCheckpointer(Checkpointer):
         if if_main_process():
             for folder in self._incomplete():
                 shutil.rmtree(folder)
+        ddp_barrier()
         return super().recover_if_possible(*args, **kwargs)
 
     def _incomplete(self) -> list[Path]:

@@ -154,12 +154,16 @@ class TrainingCrops(Dataset):
         return crop, self.labels[index], rows, self.qualities[index]
 
 
-def check_batch(train: Manifest, batch_size: int) -> None:
-    """Raise `DataError` where there are fewer training utterances than one batch."""
-    if len(train) < batch_size:
+def check_batch(train: Manifest, batch_size: int, at_once: int = 1) -> None:
+    """Raise `DataError` where there are fewer training utterances than `at_once` batches.
+
+    These are the batches of one step of the optimiser: of all processes, times those accumulated.
+    """
+    if len(train) < batch_size * at_once:
+        step = "one batch" if at_once == 1 else f"the {at_once} batches of one step"
         raise DataError(
-            "fewer training utterances than one batch", file=train.path,
-            expected=f"at least {batch_size}", found=len(train), fix="Choose a smaller batch_size",
+            f"fewer training utterances than {step}", file=train.path,
+            expected=f"at least {batch_size * at_once}", found=len(train), fix="Choose a smaller batch_size",
         )  # fmt: skip
 
 

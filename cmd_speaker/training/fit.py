@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.seed import seed_everything
 from torch import nn
 
@@ -24,6 +24,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, check_batch, collate
 from cmd_speaker.training.memory import keep_freed_memory
+from cmd_speaker.training.processes import main_first
 from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
@@ -40,6 +41,7 @@ def train_student(
     `valid` gives held-out speakers and their trials. `teachers` come from stage 1 (`prepare_teachers`), made
     for `train`; without any the student learns from audio only.
     """
+    check_batch(train, recipe.hparams["batch_size"], recipe.batches_at_once)
     brain, loader = build_brain(recipe, train, valid, teachers)
     if folder := recipe.hparams.get("init_from"):
         recipe.run.add_checksums(Path(folder) / "model.json")
@@ -62,7 +64,8 @@ def build_brain(
     """The Brain with its modules, checkpointer and loader, ready to fit."""
     hparams = recipe.hparams
     labels = train.label_map()
-    write_json(recipe.folder / "labels.json", labels)
+    if if_main_process():
+        write_json(recipe.folder / "labels.json", labels)
     # The same start under all teachers and none: what stage 1 drew does not change the student.
     seed_everything(hparams["seed"])
     modules = {
@@ -82,13 +85,14 @@ def build_brain(
         run_opts=recipe.run_opts,
         checkpointer=_checkpointer(recipe, modules),
         targets={each.name: each.targets for each in teachers},
-        validation=_validation(valid),
+        validation=_validation(valid) if if_main_process() else None,
     )
     if brain.device == "cpu":
         keep_freed_memory()
     loader = _loader(recipe, brain, train, labels, teachers)
     brain.loader = loader
-    brain.total_steps = hparams["number_of_epochs"] * math.ceil(len(loader) / brain.grad_accumulation_factor)
+    # Batches that are left at the end of an epoch, too few for a step, are flushed by SpeechBrain.
+    brain.total_steps = hparams["number_of_epochs"] * (len(loader) // brain.grad_accumulation_factor)
     return brain, loader
 
 
@@ -100,9 +104,9 @@ def _loader(
     teachers: Sequence[PreparedTeacher],
 ) -> torch.utils.data.DataLoader:
     hparams = recipe.hparams
-    check_batch(train, hparams["batch_size"])
     cache = hparams.get("cache_folder")
-    audio = DecodedAudio.open(cache, train) if cache else None
+    with main_first():
+        audio = DecodedAudio.open(cache, train) if cache else None
     names = columns(sources(hparams["distillation"][each.name] for each in teachers))
     crops = TrainingCrops(
         train,

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechbrain.utils.distributed import if_main_process
+
 from cmd_speaker.lists.trials import Trials, load_trials
 from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import EvaluationList, check_lists, evaluate_student
 from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.processes import on_main
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
@@ -41,9 +44,9 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
     looked for before the first teacher is fitted. Raises as the steps do.
     """
     hparams, folder, root = recipe.hparams, recipe.folder, recipe.hparams["data_folder"]
-    train_csv = training_subset(
-        parts.train, folder / "manifests" / "train_part.csv", speakers=hparams["training_speakers"],
-        utterances_per_speaker=hparams["utterances_per_speaker"],
+    train_csv = on_main(
+        training_subset, parts.train, folder / "manifests" / "train_part.csv",
+        speakers=hparams["training_speakers"], utterances_per_speaker=hparams["utterances_per_speaker"],
     )  # fmt: skip
     train = load_manifest(train_csv, root, check_files=True)
     valid: tuple[Manifest, Trials] | None = None
@@ -62,6 +65,8 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
 
     teachers = prepare_teachers(recipe, train, valid, root)
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
+    if not if_main_process():
+        return
     model.save(folder / "model", recipe.run.provenance())
     if test is not None:
         print(evaluate_student(model, test, parts.lists, folder))

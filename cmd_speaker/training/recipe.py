@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.error import YAMLError as RuamelError
+from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.run_opts import RunOptions
 from speechbrain.utils.seed import seed_everything
@@ -23,7 +24,7 @@ from torch import nn
 
 from cmd_speaker.audio import MIN_SECONDS
 from cmd_speaker.encoder import check_device
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.features import FRONT_ENDS
 from cmd_speaker.students import STUDENTS
 from cmd_speaker.teachers.head import HEAD_KINDS
@@ -31,6 +32,7 @@ from cmd_speaker.teachers.modalities import MODALITIES
 from cmd_speaker.training.initialise import initialise_student
 from cmd_speaker.training.objective import Distillation
 from cmd_speaker.training.options import RUN_OPTIONS, plain_value, read_options, suggest, top_level
+from cmd_speaker.training.processes import join_processes, processes
 from cmd_speaker.training.run import Run, open_run
 from cmd_speaker.training.schedule import SCHEDULE, is_schedule
 
@@ -101,6 +103,11 @@ class Recipe:
     def folder(self) -> Path:
         return self.run.folder
 
+    @property
+    def batches_at_once(self) -> int:
+        """The batches of one step of the optimiser: of every process, times those accumulated."""
+        return processes() * _option("grad_accumulation_factor", self.run_opts, self.hparams)
+
     def variant(self, name: str, values: Mapping[str, Any]) -> Recipe:
         """The same recipe with other `values`: a run in `RUN/NAME` that shares the folders `SHARED_KEYS`."""
         shared = {key: self.hparams[key] for key in SHARED_KEYS if key in self.hparams}
@@ -124,8 +131,9 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
     _check_keys(path, set(own_keys))
+    run_opts = join_processes(run_opts)
     hparams, resolved = _build(path, overrides)
-    check_device(run_opts.device or "cpu")
+    _check_computation(run_opts, hparams)
     folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
     run = open_run(folder, path, resolved, argv, run_opts)
@@ -139,8 +147,26 @@ def check_recipe(argv: Sequence[str]) -> None:
     """
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
-    _build(path, overrides)
-    check_device(run_opts.device or "cpu")
+    hparams, _ = _build(path, overrides)
+    _check_computation(run_opts, hparams)
+
+
+def _check_computation(run_opts: RunOptions, hparams: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a device that is not there, or that cannot compute in the precision asked for."""
+    device = run_opts.device or infer_device()
+    check_device(device)
+    names = ("precision", "eval_precision", "grad_accumulation_factor")
+    *precisions, accumulated = (_option(name, run_opts, hparams) for name in names)
+    if "fp16" in precisions and device == "cpu":
+        raise UsageError("--precision fp16 needs a GPU; on a CPU give bf16 or fp32")
+    if accumulated < 1:
+        raise UsageError(f"--grad_accumulation_factor {accumulated}: expected at least 1")
+
+
+def _option(name: str, run_opts: RunOptions, hparams: Mapping[str, Any]) -> Any:
+    """The value of a run option, which the YAML may have too; the command line comes first."""
+    value = getattr(run_opts, name)
+    return value if name in run_opts.overridden_args else hparams.get(name, value)
 
 
 def _build(path: Path, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.run_opts import RunOptions
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import file_checksum, write_json
 from cmd_speaker.training.options import top_level
+from cmd_speaker.training.processes import processes
 
 NOT_DECISIVE = {
     "data_folder", "output_folder", "cache_folder", "teacher_folder", "students", "train", "num_workers",
     "rebuild_bank", "train_logger", "ckpt_interval_minutes", "ckpt_interval_steps", "noprogressbar", "device",
-    "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
+    "distributed_backend", "param_file", "log_config", "tqdm_colored_bar", "tqdm_barcolor",
 }  # fmt: skip
 """Keys that may differ when a run is resumed, because they do not change its result."""
 PACKAGES = (
@@ -51,8 +53,11 @@ class Run:
     def begin(self) -> None:
         """Write the record: from here on, other hyperparameters and other data are refused in this folder.
 
-        Called when everything was found right, so that a mistake can be corrected and the call repeated.
+        Called when everything was found right, so that a mistake can be corrected and the call repeated. Of
+        several processes the main one writes.
         """
+        if not if_main_process():
+            return
         (self.folder / "hyperparams.yaml").write_text(self.resolved, encoding="utf-8")
         write_json(self.folder / "run.json", self.record)
 
@@ -87,6 +92,8 @@ def open_run(folder: Path, path: Path, resolved: str, argv: Sequence[str], run_o
     decisive = _decisive(path, resolved, folder)
     given = sorted(run_opts.overridden_args - NOT_DECISIVE)
     decisive |= {name: str(getattr(run_opts, name)) for name in given}
+    if processes() > 1:
+        decisive["processes"] = str(processes())
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     record = folder / "run.json"
     if record.is_file():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from speechbrain.utils.distributed import if_main_process
+
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
 from cmd_speaker.teachers.stage1 import PreparedTeacher, describe, find_inputs, prepare_teacher
 from cmd_speaker.training.data import check_batch
+from cmd_speaker.training.processes import main_first
 from cmd_speaker.training.qualities import check_quality, columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 
@@ -29,7 +32,7 @@ def prepare_teachers(
     if not teachers:
         return []
     # What the student and the later teachers will ask for must not be missing after the first was fitted.
-    check_batch(train, hparams["batch_size"])
+    check_batch(train, hparams["batch_size"], recipe.batches_at_once)
     read_columns(train, columns(sources(active.values())))
     inputs = {name: find_inputs(name, each, train, data_root) for name, each in teachers.items()}
     for name, each in active.items():
@@ -37,14 +40,15 @@ def prepare_teachers(
             check_quality(name, each.quality.teacher_source, inputs[name].qualities)
     for name, teacher in teachers.items():
         folder = Path(hparams.get("teacher_folder") or recipe.folder / "teachers") / name
-        found = prepare_teacher(
-            name, teacher, folder, train, hparams["student"].embedding_size, found=inputs[name],
-            data_root=data_root, valid=valid,
-            seed=hparams["seed"], rebuild=hparams["rebuild_bank"],
-            sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
-            head=hparams.get("teacher_head", "residual"),
-            command=recipe.command,
-        )  # fmt: skip
+        with main_first():
+            found = prepare_teacher(
+                name, teacher, folder, train, hparams["student"].embedding_size, found=inputs[name],
+                data_root=data_root, valid=valid,
+                seed=hparams["seed"], rebuild=hparams["rebuild_bank"] and if_main_process(),
+                sample_inputs=hparams.get("sample_inputs", True), joint=name in hparams.get("joint_teachers", ()),
+                head=hparams.get("teacher_head", "residual"),
+                command=recipe.command,
+            )  # fmt: skip
         recipe.run.add_checksums(folder / "targets.safetensors")
         if found.joint:
             recipe.run.add_checksums(folder / "head.safetensors")

@@ -18,6 +18,7 @@ from cmd_speaker.manifest import Manifest, load_manifest, refuse_shared_speakers
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.results import compare_students, evaluate_student, listed_and_all_pairs
 from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.processes import on_main
 from cmd_speaker.training.recipe import Recipe, open_recipe
 from cmd_speaker.training.subset import training_subset
 from cmd_speaker.training.teachers import prepare_teachers
@@ -38,12 +39,12 @@ def main(argv: list[str]) -> None:
     chosen = chosen_students(hparams["students"], str(hparams["train"]))
     # All are opened before the first is trained: a mistake in the last must not wait.
     students = {name: recipe.variant(name, values) for name, values in chosen.items()}
-    corpus = prepare(hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
-    part = folder / "manifests" / "train_part.csv"
-    train_csv = training_subset(corpus.train, part, utterances_per_speaker=hparams["utterances_per_speaker"])
+    corpus = on_main(prepare, hparams["data_folder"], Design(*(hparams[key] for key in CORPUS_KEYS)))
+    part, each = folder / "manifests" / "train_part.csv", hparams["utterances_per_speaker"]
+    train_csv = on_main(training_subset, corpus.train, part, utterances_per_speaker=each)
     corpus = replace(corpus, train=train_csv)
     train, valid, test = load_parts(corpus, hparams["data_folder"])
-    draw_sheet(train, hparams["data_folder"], folder / "corpus.png")
+    on_main(draw_sheet, train, hparams["data_folder"], folder / "corpus.png")
     valid_trials = load_trials(corpus.valid_trials)
     print(f"Corpus: {hparams['data_folder']}, to look at: {folder / 'corpus.png'}", flush=True)
 
@@ -52,11 +53,13 @@ def main(argv: list[str]) -> None:
         student.run.add_checksums(*vars(corpus).values())
         model = train_one(student, train, (valid, valid_trials))
         if hparams["test"]:
-            print(evaluate_student(model, test, listed_and_all_pairs(corpus.test_trials), student.folder))
+            lists = listed_and_all_pairs(corpus.test_trials)
+            print(on_main(evaluate_student, model, test, lists, student.folder))
     recipe.run.begin()
     if not hparams["test"]:
         return
-    print(f"\n{compare_students({name: folder / name for name in students}, test, folder)}")
+    table = on_main(compare_students, {name: folder / name for name in students}, test, folder)
+    print(f"\n{table}")
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s. To look at: {folder / 'results.png'}; to use: {folder}/STUDENT/model")
     print("Is it the teacher's knowledge that helps? The controls of --train all are given wrong teachers.")
@@ -92,7 +95,7 @@ def train_one(recipe: Recipe, train: Manifest, valid: tuple[Manifest, Trials]) -
     """Everything from the manifests to one student's model."""
     teachers = prepare_teachers(recipe, train, valid, recipe.hparams["data_folder"])
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
-    model.save(recipe.folder / "model", recipe.run.provenance())
+    on_main(model.save, recipe.folder / "model", recipe.run.provenance())
     return model
 
 

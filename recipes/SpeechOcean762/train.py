@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from cmd_speaker.errors import exit_code_of
 from cmd_speaker.results import listed_and_all_pairs
 from cmd_speaker.training.pipeline import PIPELINE_KEYS, Parts, train_and_evaluate
+from cmd_speaker.training.processes import on_main
 from cmd_speaker.training.recipe import open_recipe
 from data_prep.speechocean762 import prepare
 
@@ -18,7 +19,8 @@ from data_prep.speechocean762 import prepare
 def main(argv: list[str]) -> None:
     recipe = open_recipe(argv, PIPELINE_KEYS | {"validation_speakers"})
     hparams = recipe.hparams
-    corpus = prepare(hparams["data_folder"], recipe.folder / "manifests", hparams["validation_speakers"])
+    manifests, held_out = recipe.folder / "manifests", hparams["validation_speakers"]
+    corpus = on_main(prepare, hparams["data_folder"], manifests, held_out)
     lists = listed_and_all_pairs(corpus.test_trials)
     train_and_evaluate(recipe, Parts(corpus.train, corpus.valid, corpus.valid_trials, corpus.test, lists))
 

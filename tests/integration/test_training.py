@@ -21,6 +21,7 @@ from cmd_speaker.training.fit import build_brain
 from cmd_speaker.training.log import last_epoch
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
+from cmd_speaker.training.waiting import DataWait
 from data_prep.speechocean762 import prepare
 from tests.teachers import match_of
 from tests.training import OWN_KEYS, arguments, text_and_face, weights
@@ -283,3 +284,11 @@ def test_a_bad_file_stops_training_and_is_named(train, tiny_speechocean, tmp_pat
 def test_a_misspelled_option(train, tmp_path):
     with pytest.raises(UsageError, match=r"no such option: --margni; did you mean 'margin'\?"):
         train(tmp_path / "run", margni=1)
+
+
+def test_waiting_for_data_is_said_once(train, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(DataWait, "share", 0.5)
+    train(tmp_path / "run", feature_weight=0, batch_size=2)
+    printed = capsys.readouterr().out
+    assert printed.count(" s, 50% of them waiting for data\n") == 2
+    assert printed.count("50% of the epoch was waiting for data: ") == 1

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE
+from cmd_speaker.brain import unwrapped
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.features import FRONT_ENDS, KaldiFbank, build_front_end
 from cmd_speaker.model import SpeakerModel
@@ -96,3 +97,10 @@ def test_statistics_of_three_frames():
     torch.testing.assert_close(pooled.detach(), torch.tensor([[3.0, 5.0, (14 / 3) ** 0.5, 1e-5**0.5]]))
     pooled.sum().backward()
     assert x.grad.isfinite().all()
+
+
+def test_a_compiled_student_is_unwrapped():
+    """Its weights must go to the model folder under their own names."""
+    student = build_student("xvector", n_mels=40, width=8, embedding_size=4)
+    assert unwrapped(torch.compile(student)) is student
+    assert unwrapped(student) is student
