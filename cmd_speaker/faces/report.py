@@ -105,7 +105,7 @@ def contact_sheet(looked: Looked, encoder: FaceEncoder) -> Image.Image:
         for place, (source, outcome) in enumerate(cells):
             x = GAP + place % COLUMNS * (PIXELS + GAP)
             y = top + TEXT + place // COLUMNS * (PIXELS + TEXT + GAP)
-            _draw(sheet, (x, y), source, outcome, encoder, f"{source.speaker[:14]} {rows[source.id]}")
+            _draw(sheet, (x, y), source, outcome, encoder, f"{source.speaker[:10]} row {rows[source.id]}")
         top += height
     return sheet
 
