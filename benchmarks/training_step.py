@@ -1,110 +1,88 @@
-"""Where a training step's time goes, and what a teacher costs.
+"""What a teacher costs a training step, where the step's time goes, and what keeping freed memory brings.
 
-    python benchmarks/training_step.py [--steps 60] [--batch_size 64] [--width 128] [--device cpu]
+    python benchmarks/training_step.py [--steps 30] [--batch_size 32] [--width 512] [--device cpu]
 
-Runs the real Brain on made-up speech of the recipe's shape: audio-only and taught steps alternate in one
-process, so that a machine that drifts slows both. The last table compares one process with and one
-without `keep_freed_memory` (CPU only).
+Runs the Brain of recipes/VoxCeleb on decoded audio: audio-only and taught steps alternate in one process, so that
+a machine that drifts slows both. The teacher has a made-up face for each speaker and everything that costs time:
+feature loss, teacher's classifier, weights by the quality of face and speech. The last line compares one process
+with and one without `keep_freed_memory` (CPU only).
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-import soundfile
-import speechbrain as sb
-import torch
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-from cmd_speaker.brain import SpeakerBrain
-from cmd_speaker.manifest import Manifest, load_manifest, write_manifest
-from cmd_speaker.teachers.head import TeacherTargets
-from cmd_speaker.teachers.matching import match_rows
-from cmd_speaker.teachers.stage1 import PreparedTeacher
-from cmd_speaker.training.data import Batch
-from cmd_speaker.training.fit import build_brain
-from cmd_speaker.training.memory import keep_freed_memory
-from cmd_speaker.training.recipe import Recipe, open_recipe
+import torch  # noqa: E402
+from machine import machine  # noqa: E402
+from made_up_voxceleb import open_voxceleb, write_corpus, write_faces  # noqa: E402
+from training_parts import PartTimes  # noqa: E402
 
-HPARAMS = Path(__file__).resolve().parents[1] / "recipes/SpeechOcean762/hparams/text_teacher.yaml"
-SPEAKERS, UTTERANCES = 105, 20
+from cmd_speaker.brain import SpeakerBrain  # noqa: E402
+from cmd_speaker.training.data import Batch  # noqa: E402
+from cmd_speaker.training.fit import build_brain  # noqa: E402
+from cmd_speaker.training.memory import keep_freed_memory  # noqa: E402
+from cmd_speaker.training.teachers import prepare_teachers  # noqa: E402
+
+NAMES = {False: "audio only", True: "under teacher"}
+WARM_UP = 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--speakers", type=int, default=5994)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only_steps", choices=["plain", "kept"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only_steps:
         print(step_without_brain(options))
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}; seed 1, ")
-    print(f"batch {options.batch_size} x 2 s, ECAPA-TDNN width {options.width}, device {options.device}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        brains = {taught: prepare(Path(folder), options, taught) for taught in (False, True)}
+    print(machine("torch", "speechbrain"))
+    print(f"{options.device}, {torch.get_num_threads()} threads; ECAPA-TDNN {options.width}, {options.speakers:,} "
+          f"speakers, batches of {options.batch_size}\n")  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_corpus(folder, 200, options.speakers, 10 * options.batch_size)
+        write_faces(folder, options.speakers)
+        with contextlib.redirect_stdout(sys.stderr):
+            brains = {taught: prepare(folder, options, taught) for taught in NAMES}
         alternate(brains, options.steps)
-        breakdown(brains[True], options.steps)
     if options.device == "cpu":
         compare_memory(options)
 
 
 def prepare(folder: Path, options: argparse.Namespace, taught: bool) -> SpeakerBrain:
-    """A Brain of the recipe on made-up speech, with or without a teacher of both distillation terms."""
-    manifest = made_up_corpus(folder)
-    recipe = opened(folder, options, taught)
-    match = match_rows([("identity", speaker) for speaker in manifest.speakers], manifest)
-    generator = torch.Generator().manual_seed(1)
-    targets = TeacherTargets(
-        torch.randn(SPEAKERS, 192, generator=generator), torch.arange(SPEAKERS) % 37,
-        torch.randn(37, 192, generator=generator), {"norm": torch.rand(SPEAKERS, generator=generator)},
-        torch.arange(SPEAKERS), torch.zeros(SPEAKERS), torch.arange(SPEAKERS),
-    )  # fmt: skip
-    teachers = [PreparedTeacher("text", targets, match, {})] if taught else []
-    brain, loader = build_brain(recipe, manifest, None, teachers)
+    """The recipe's Brain, ready to fit."""
+    values: dict[str, object] = {
+        "batch_size": options.batch_size, "width": options.width, "device": options.device, "num_workers": 0,
+        "cache_folder": folder / "cache",
+    }  # fmt: skip
+    if taught:
+        values |= {
+            "face_teacher": 1, "classifier_weight": 1, "quality_weights": True, "face_quality": "norm",
+            "faces": folder / "faces.npz", "faces_table": folder / "faces.csv",
+        }  # fmt: skip
+    recipe, train = open_voxceleb(folder, folder / f"run_{taught}", values)
+    brain, loader = build_brain(recipe, train, None, prepare_teachers(recipe, train))
     brain.on_fit_start()
     brain.modules.train()
     brain.total_steps, brain.loader = 10**6, loader
     return brain
-
-
-def opened(folder: Path, options: argparse.Namespace, taught: bool) -> Recipe:
-    weight = "1.0" if taught else "0.0"
-    return open_recipe(
-        [str(HPARAMS), "--data_folder", str(folder), "--output_folder", str(folder / f"run_{taught}"),
-         "--batch_size", str(options.batch_size), "--width", str(options.width), "--device", options.device,
-         "--cache_folder", str(folder / "cache"), "--feature_weight", weight, "--classifier_weight", weight,
-         "--quality_weights", str(taught)],
-        own_keys={"data_folder", "validation_speakers"},
-    )  # fmt: skip
-
-
-def made_up_corpus(folder: Path) -> Manifest:
-    path = folder / "train.csv"
-    if not path.exists():
-        rng = np.random.default_rng(1)
-        soundfile.write(folder / "noise.wav", 0.1 * rng.standard_normal(4 * 16000), 16000)
-        rows = [
-            (f"{s}-{u}", 4.0, str(folder / "noise.wav"), 0, 64000, f"s{s:03}")
-            for s in range(SPEAKERS)
-            for u in range(UTTERANCES)
-        ]
-        write_manifest(path, (), rows)
-    return load_manifest(path)
 
 
 def batches(brain: SpeakerBrain) -> Iterator[Batch]:
@@ -115,70 +93,46 @@ def batches(brain: SpeakerBrain) -> Iterator[Batch]:
         yield from brain.loader
 
 
-def synchronise(brain: SpeakerBrain) -> None:
-    if brain.device_type == "cuda":
-        torch.cuda.synchronize()
-
-
 def alternate(brains: dict[bool, SpeakerBrain], steps: int) -> None:
-    """Steps per second of both, taking turns step by step."""
+    """Both take turns step by step: steps a second, and the parts of a step."""
     sources = {taught: batches(brain) for taught, brain in brains.items()}
+    times = {
+        taught: PartTimes(
+            brain,
+            {
+                "features": brain.modules.front_end,
+                "SpecAugment": brain.hparams.feature_augment,
+                "student": brain.modules.student,
+            },
+            WARM_UP,
+            synchronise=True,
+        )
+        for taught, brain in brains.items()
+    }
     seconds: dict[bool, list[float]] = {False: [], True: []}
-    for step in range(steps + 5):
+    for step in range(WARM_UP + steps):
         for taught in (False, True) if step % 2 else (True, False):
-            brain = brains[taught]
             begin = time.perf_counter()
-            brain.fit_batch(next(sources[taught]))
-            synchronise(brain)
-            if step >= 5:
+            times[taught].resume()
+            brains[taught].fit_batch(next(sources[taught]))
+            if step >= WARM_UP:
                 seconds[taught].append(time.perf_counter() - begin)
     ratios = [taught / plain for plain, taught in zip(seconds[False], seconds[True], strict=True)]
     print(f"{'':<14}{'steps/s (median)':>18}{'10 % .. 90 %':>20}")
-    for taught, name in ((False, "audio only"), (True, "under teacher")):
+    for taught, name in NAMES.items():
         rates = sorted(1 / value for value in seconds[taught])
-        low, high = rates[len(rates) // 10], rates[-len(rates) // 10 - 1]
+        low, high = rates[len(rates) // 10], rates[-1 - len(rates) // 10]
         print(f"{name:<14}{statistics.median(rates):>18.2f}{low:>12.2f} ..{high:>6.2f}")
     print(
         f"step time under the teacher / audio only: median of the pairs {statistics.median(ratios):.3f}, "
         f"ratio of the medians {statistics.median(seconds[True]) / statistics.median(seconds[False]):.3f}\n"
     )
-
-
-def breakdown(brain: SpeakerBrain, steps: int) -> None:
-    """Seconds of one step by part."""
-    parts: dict[str, list[float]] = defaultdict(list)
-    source = batches(brain)
-    for step in range(steps + 3):
-        marks = [("", time.perf_counter())]
-
-        def mark(name: str, marks: list[tuple[str, float]] = marks) -> None:
-            synchronise(brain)
-            marks.append((name, time.perf_counter()))
-
-        batch: Batch = next(source)
-        mark("reading (cache, crops, batch)")
-        waveforms = batch.waveforms.to(brain.device)
-        with torch.no_grad():
-            brain.encoder.features(waveforms)
-        mark("features")
-        outputs = brain.compute_forward(batch, sb.Stage.TRAIN)
-        mark("forward and SpecAugment")
-        loss = brain.compute_objectives(outputs, batch, sb.Stage.TRAIN)
-        mark("losses")
-        loss.backward()
-        mark("backward")
-        brain.optimizers_step()
-        mark("optimiser")
-        if step >= 3:
-            for (_, begin), (name, end) in pairwise(marks):
-                parts[name].append(end - begin)
-    medians = {name: statistics.median(values) for name, values in parts.items()}
-    # compute_forward computes the features once more.
-    medians["forward and SpecAugment"] -= medians["features"]
-    total = sum(medians.values())
-    for name, value in medians.items():
-        print(f"{name:<32}{1000 * value:>8.1f} ms{value / total:>8.1%}")
-    print(f"{'total':<32}{1000 * total:>8.1f} ms\n")
+    print(f"{'ms a step':<20}" + "".join(f"{name:>16}{'':>7}" for name in NAMES.values()))
+    parts = {taught: each.per_step() for taught, each in times.items()}
+    for part in parts[True]:
+        cells = [(1000 * each[part], each[part] / sum(each.values())) for each in parts.values()]
+        print(f"{part:<20}" + "".join(f"{value:>16.1f}{share:>7.1%}" for value, share in cells))
+    print()
 
 
 def step_without_brain(options: argparse.Namespace) -> float:
@@ -199,8 +153,7 @@ def step_without_brain(options: argparse.Namespace) -> float:
 
 
 def compare_memory(options: argparse.Namespace) -> None:
-    command = [sys.executable, __file__, "--steps", str(options.steps), "--width", str(options.width),
-               "--batch_size", str(options.batch_size)]  # fmt: skip
+    command = [sys.executable, __file__, *sys.argv[1:]]
     found: dict[str, list[float]] = {"plain": [], "kept": []}
     for _ in range(2):
         for mode in found:

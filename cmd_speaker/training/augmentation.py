@@ -7,7 +7,8 @@ goes on with the same noises.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
-from cmd_speaker.audio import SAMPLE_RATE, audio_files, read_audio
+from cmd_speaker.audio import SAMPLE_RATE, audio_files, probe, read_audio
+from cmd_speaker.errors import DataError
 
 
 def waveform_augmenter(
@@ -80,11 +82,12 @@ class RandomNoise(AddNoise):
         self.csv_file = str(folder) if folder else None
 
     def _load_noise(self, lengths: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
-        rows = []
+        drawn = []
         for _ in range(len(lengths)):
-            noise = _read(self.files[_draw(len(self.files))])
-            start = _draw(len(noise))
-            rows.append(np.take(noise, np.arange(start, start + max_length), mode="wrap"))
+            path = self.files[_draw(len(self.files))]
+            drawn.append((path, _draw(_length(path)), max_length))
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            rows = list(pool.map(_stretch, *zip(*drawn, strict=True)))
         return torch.from_numpy(np.stack(rows)).to(lengths.device), lengths
 
 
@@ -116,6 +119,29 @@ class RandomReverb(AddReverb):
 
 def _draw(end: int) -> int:
     return int(torch.randint(end, ()))
+
+
+def _stretch(path: Path, start: int, length: int) -> np.ndarray:
+    """`length` samples of a file, repeated where it ends; where that can be, no others are decoded."""
+    if _is_seekable(path) and start + length <= _length(path):
+        try:
+            return read_audio(path, start=start, stop=start + length, convert=True, min_seconds=0.0)
+        except DataError:
+            # A noise may pause. What is wrong with the whole file is found below.
+            pass
+    return np.take(_read(path), np.arange(start, start + length), mode="wrap")
+
+
+@cache
+def _is_seekable(path: Path) -> bool:
+    """Whether samples at 16 kHz can be read from the midst of the file."""
+    return path.suffix.lower() in (".wav", ".flac") and probe(path).sample_rate == SAMPLE_RATE
+
+
+@cache
+def _length(path: Path) -> int:
+    """Samples at 16 kHz."""
+    return probe(path).samples if _is_seekable(path) else len(_read(path))
 
 
 @lru_cache(maxsize=256)

@@ -126,6 +126,8 @@ def _loader(
         drop_last=True,
         collate_fn=collate,
         num_workers=hparams.get("num_workers", 0),
+        # A copy from pinned memory does not hold up the process that feeds the GPU.
+        pin_memory=brain.device_type == "cuda",
         # A generator of its own: making an iterator must not move the global random state.
         generator=torch.Generator(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,17 @@ def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict
             overrides[name] = value_of(name, value, nodes[name][1])
         else:
             raise UsageError(f"no such option: --{name}{suggest(name, [*nodes, *RUN_OPTIONS])}")
-    return sb.parse_arguments([str(path), *run])[1], overrides
+    return _with_step_limit(sb.parse_arguments([str(path), *run])[1]), overrides
+
+
+def _with_step_limit(run_opts: RunOptions) -> RunOptions:
+    """SpeechBrain's parser leaves this one number a text, on which the first step would end."""
+    limit = run_opts.optimizer_step_limit
+    if not isinstance(limit, str):
+        return run_opts
+    if not limit.isdecimal() or int(limit) < 1:
+        raise UsageError(f"--optimizer_step_limit: expected a whole number, at least 1, found '{limit}'")
+    return replace(run_opts, optimizer_step_limit=int(limit))
 
 
 def top_level(path: Path, text: str | None = None) -> dict[str, tuple[int, yaml.Node]]:

@@ -138,7 +138,11 @@ def test_a_step_needs_all_its_batches(train, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("precision", "fp16", "needs a GPU; on a CPU give bf16"), ("grad_accumulation_factor", 0, "at least 1")],
+    [
+        ("precision", "fp16", "needs a GPU; on a CPU give bf16"),
+        ("grad_accumulation_factor", 0, "at least 1"),
+        ("optimizer_step_limit", "many", "a whole number, at least 1, found 'many'"),
+    ],
 )
 def test_what_cannot_be_computed_is_refused(train, tmp_path, option, value, message):
     with pytest.raises(UsageError, match=message):

@@ -292,3 +292,9 @@ def test_waiting_for_data_is_said_once(train, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.count(" s, 50% of them waiting for data\n") == 2
     assert printed.count("50% of the epoch was waiting for data: ") == 1
+
+
+def test_a_limit_of_steps(train, tmp_path):
+    """Of eight steps, three."""
+    folder = train(tmp_path / "run", feature_weight=0, optimizer_step_limit=3)
+    assert "optimizer_step: 3\n" in next(folder.glob("checkpoints/CKPT*/brain.ckpt")).read_text()

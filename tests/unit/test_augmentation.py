@@ -10,6 +10,7 @@ from speechbrain.augment.augmenter import Augmenter
 from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import SpeedPerturb
 
+from cmd_speaker.audio import read_audio
 from cmd_speaker.brain import augment
 from cmd_speaker.errors import DataError
 from cmd_speaker.training.augmentation import RandomNoise, RandomReverb, spec_augment, waveform_augmenter
@@ -49,6 +50,42 @@ def test_files_of_noise_at_the_asked_ratio_longer_than_the_file(noises):
     assert snr(speech, noisy).tolist() == pytest.approx([5.0] * 32, abs=0.2)
     offsets = (noisy - speech * 0.64).mean(dim=1)
     assert len(set(torch.sign(offsets).tolist())) == 2, "both files are drawn"
+
+
+@pytest.mark.parametrize("form", ["noise.wav", "noise.flac", "noise.mp3", "8 kHz.wav", "stereo.wav"])
+def test_a_stretch_of_noise_is_that_of_the_whole_file(tmp_path, form):
+    """Drawn file by file from torch's random state: 12,000 samples of one file, repeated at its end."""
+    rate, channels = 8000 if form == "8 kHz.wav" else 16000, 2 if form == "stereo.wav" else 1
+    noise = np.random.default_rng(0).normal(0, 0.1, (2 * rate, channels))
+    soundfile.write(tmp_path / form, noise, rate)
+    whole = read_audio(tmp_path / form, convert=True)
+    torch.manual_seed(0)
+    stretches, _ = RandomNoise(tmp_path, 0, 0)._load_noise(torch.ones(20), 12000)
+    torch.manual_seed(0)
+    drawn = [(torch.randint(1, ()), torch.randint(len(whole), ()))[1] for _ in range(20)]
+    places = np.stack([np.arange(start, start + 12000) % len(whole) for start in drawn])
+    assert 1 < (places[:, -1] < places[:, 0]).sum() < 19, "some run over the end, some do not"
+    np.testing.assert_array_equal(stretches, whole[places])
+
+
+def test_a_noise_may_pause_but_not_be_silent(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, (16000, 2))
+    soundfile.write(tmp_path / "a.wav", np.concatenate([np.zeros((32000, 2)), noise]), 16000)
+    torch.manual_seed(0)
+    stretches, _ = RandomNoise(tmp_path, 0, 0)._load_noise(torch.ones(20), 1000)
+    assert 0 < (stretches == 0).all(dim=1).sum() < 20
+    soundfile.write(tmp_path / "b.wav", 0 * noise, 16000)
+    with pytest.raises(DataError, match="silent"):
+        RandomNoise(tmp_path, 0, 0)._load_noise(torch.ones(20), 1000)
+
+
+def test_of_a_long_noise_only_the_stretch_is_decoded(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "long.flac", np.random.default_rng(0).normal(0, 0.1, 600 * 16000), 16000)
+    decoded, read = [], soundfile.read
+    monkeypatch.setattr(soundfile, "read", lambda *a, **k: decoded.append(out := read(*a, **k)) or out)
+    torch.manual_seed(0)
+    RandomNoise(tmp_path, 0, 0)._load_noise(torch.ones(4), 8000)
+    assert [len(samples) for samples, _ in decoded] == [8000] * 4
 
 
 def test_reverberation_keeps_shape_and_changes_sound():
