@@ -80,6 +80,16 @@ def locked(folder: Path, *, wait: bool = True, waiting: str = "") -> Iterator[in
         os.close(descriptor)
 
 
+def refuse_unwritable(folder: Path, fix: str = "Choose another folder") -> None:
+    """Raise `DataError` where nothing can be written into a folder, made or not yet: before anything long runs."""
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        found = f"{place} is read-only for you" if place.is_dir() else f"{place} is a file"
+        raise DataError(
+            "nothing can be written here", file=folder, expected="a writable folder", found=found, fix=fix
+        )
+
+
 def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
     """Raise `UsageError` where a command would write over a file that it reads, or write one file twice.
 

@@ -29,10 +29,10 @@ from cmd_speaker.corpora.cnceleb_lists import (
     shared_speakers,
 )
 from cmd_speaker.errors import DataError, DataErrors, UsageError, exit_code_of
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import refuse_unwritable, write_atomically
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import under_root
-from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from data_prep.joining import Clip, Piece, join_short, write_joined
 from data_prep.parts import (
     PARTS,

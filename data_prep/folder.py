@@ -17,9 +17,10 @@ from pathlib import Path
 from cmd_speaker.corpora.folder_beside import face_of, find_pictures, level_of, read_texts
 from cmd_speaker.corpora.folder_tree import Place, Recording, Tree, read_tree
 from cmd_speaker.errors import DataError, DataErrors, exit_code_of
+from cmd_speaker.files import refuse_unwritable
 from cmd_speaker.manifest import under_root
 from cmd_speaker.teachers.matching import LEVELS
-from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from data_prep.parts import (
     PARTS,
     Spoken,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,16 +56,6 @@ class Preparation:
             with write_atomically(folder / name) as temporary:
                 shutil.copyfile(self.folder / name, temporary)
         return load_preparation(folder)
-
-
-def refuse_unwritable(folder: Path, fix: str = "Choose another folder") -> None:
-    """Raise `DataError` where nothing can be written into a folder, made or not yet: before anything long runs."""
-    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        found = f"{place} is read-only for you" if place.is_dir() else f"{place} is a file"
-        raise DataError(
-            "nothing can be written here", file=folder, expected="a writable folder", found=found, fix=fix
-        )
 
 
 def forget_preparation(folder: Path) -> None:

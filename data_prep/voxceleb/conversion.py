@@ -20,7 +20,7 @@ from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.corpora.voxceleb import PARTS, part_of
 from cmd_speaker.corpora.voxceleb_tree import packed_files
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import refuse_unwritable, write_atomically
 from cmd_speaker.headers import read_header
 from cmd_speaker.progress import track
 
@@ -52,6 +52,7 @@ def convert(source: str | Path, output: str | Path, workers: int | None = None) 
     """
     source, output = Path(source), Path(output)
     ffmpeg.refuse_missing(["ffmpeg"], "m4a files")
+    refuse_unwritable(output)
     files = list(track(packed_files(source), "Looking for m4a files"))
     if not files:
         raise DataError(

@@ -13,8 +13,8 @@ from cmd_speaker.corpora.trial_lists import md5_of
 from cmd_speaker.corpora.voxceleb import PARTS, VOX1_TEST, part_of
 from cmd_speaker.corpora.voxceleb_tree import Recording, Tree, scan
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.files import file_checksum
-from cmd_speaker.training.preparation import forget_preparation, record_preparation, refuse_unwritable
+from cmd_speaker.files import file_checksum, refuse_unwritable
+from cmd_speaker.training.preparation import forget_preparation, record_preparation
 from cmd_speaker.training.subset import by_hash
 from data_prep.parts import PARTS as FILES
 from data_prep.voxceleb.faces import FaceFolders

@@ -169,6 +169,13 @@ def test_where_ffmpeg_or_the_files_are_missing(source, ffmpeg, tmp_path, monkeyp
     assert "m4a files need ffmpeg (expected the programs of ffmpeg on the PATH" in capsys.readouterr().err
 
 
+def test_an_output_that_cannot_be_written_is_told_once(source, ffmpeg, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="nothing can be written here"):
+        convert(source, tmp_path / "file" / "out")
+    assert not (ffmpeg / "asked").exists()
+
+
 def test_command_line(source, ffmpeg, tmp_path, capsys):
     assert exit_code_of(main, ["convert", str(source), str(tmp_path / "out"), "--workers", "1"]) == 0
     said = capsys.readouterr().out

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
+from cmd_speaker import files
 from cmd_speaker.corpora import check_data
 from cmd_speaker.lists.trials import load_trials
-from cmd_speaker.training import preparation
 from data_prep.voxceleb import prepare
 from tests.refusals import nothing_written
 from tests.voxceleb import REAL_LINES, VOX2_SPEAKERS, names_of, publish, write_audio, write_files, write_tree
@@ -174,7 +174,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(tree, 
     (tmp_path / "file").touch()
     found = f"found {tmp_path / 'file'} is a file"
     assert nothing_written(prepare_all, tree, tmp_path / "file" / "out", "nothing can be written here", found)
-    monkeypatch.setattr(preparation.os, "access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr(files.os, "access", lambda path, mode: path != tmp_path)
     assert nothing_written(
         prepare_all, tree, tmp_path / "out", f"{tmp_path} is read-only for you", "another folder"
     )
