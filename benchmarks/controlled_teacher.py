@@ -22,13 +22,14 @@ from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr
 from cmd_speaker.results import evaluate_student, listed_and_all_pairs
 from cmd_speaker.training.fit import train_student
+from cmd_speaker.training.pipeline import PIPELINE_KEYS
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.subset import training_subset
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 RECIPE = ROOT / "recipes" / "SpeechOcean762" / "hparams" / "text_teacher.yaml"
-OWN_KEYS = {"data_folder", "validation_speakers", "training_speakers", "utterances_per_speaker", "test"}
+OWN_KEYS = PIPELINE_KEYS | {"validation_speakers"}
 HELD_BACK = 5
 """Utterances of each training speaker that no oracle ever hears: the student's."""
 COLUMNS = ("ID", "duration", "wav", "start", "stop", "spk_id")

@@ -82,7 +82,7 @@ def test_a_recipe_needs_only_what_it_uses(tmp_path):
     text = HPARAMS.read_text()
     text = text[: text.index("# Teacher (stage 1)")].replace("!PLACEHOLDER", "voices")
     text = text.replace("data_folder: ", "corpus: ").replace("validation_speakers: ", "speakers: ")
-    own = ("corpus", "speakers", "training_speakers", "utterances_per_speaker", "test")
+    own = ("corpus", "speakers", "prepared", "training_speakers", "utterances_per_speaker", "test")
     path = tmp_path / "own.yaml"
     path.write_text(text)
     recipe = open_recipe([str(path), "--output_folder", str(tmp_path / "run")], own_keys=own)
