@@ -139,7 +139,8 @@ def _look_again(index: Index, read: Read) -> tuple[Index, list[DataError]]:
     """What was left out may be there now: then its shard, and those after it, are made again."""
     left_out = []
     absent = np.setdiff1d(np.arange(index.rows_done), index.column("row")).tolist()
-    for row, found in zip(absent, _ahead(read, absent), strict=True):
+    again = track(_ahead(read, absent), "Looking again at what was left out", len(absent))
+    for row, found in zip(absent, again, strict=True):
         if isinstance(found, _Entry):
             index = index.first_shards(bisect_right(index.until, row))
             break
