@@ -153,10 +153,17 @@ def _write_safetensors(path: Path, embeddings: Embeddings) -> None:
     metadata = {"ids": json.dumps(embeddings.ids, ensure_ascii=False)}
     if embeddings.model is not None:
         metadata["model"] = embeddings.model
+    content = save({"embeddings": np.ascontiguousarray(embeddings.vectors)}, metadata=metadata)
     with write_atomically(path) as temporary:
-        temporary.write_bytes(
-            save({"embeddings": np.ascontiguousarray(embeddings.vectors)}, metadata=metadata)
-        )
+        temporary.write_bytes(_with_sorted_header(content))
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The same file: safetensors puts metadata in another order each time, and a checksum should not change."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), ensure_ascii=False, sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _read_safetensors(path: Path) -> Contents:

@@ -44,23 +44,24 @@ class InceptionEncoder:
     def published(cls, name: str, device: str = "cpu") -> InceptionEncoder:
         """The weights of this name, downloaded by facenet-pytorch unless it has done so before.
 
-        Raises `DataError` that says how to get them where there is no internet.
+        Raises `DataError` that says how to get them where there is no internet, and as `from_file` does.
         """
-        import torch
-
+        package = facenet().models.inception_resnet_v1
+        path = Path(package.get_torch_home()) / "checkpoints" / PUBLISHED[name]
+        address = f"{RELEASE}/{path.name}"
         try:
-            with torch.random.fork_rng(devices=[]):
-                network = facenet().InceptionResnetV1(pretrained=name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                package.download_url_to_file(address, str(path))
         except OSError as error:
             raise DataError(
-                f"the face encoder '{name}' cannot be downloaded", expected=f"{RELEASE}/{PUBLISHED[name]}",
-                found=str(error), fix="Download that file where there is internet and give it: --encoder FILE.pt",
+                f"the face encoder '{name}' cannot be downloaded", expected=address, found=str(error),
+                fix="Download that file where there is internet and give it: --encoder FILE.pt",
             ) from error  # fmt: skip
-        del network.logits
-        return cls(network, name, device)
+        return cls.from_file(path, device, name)
 
     @classmethod
-    def from_file(cls, path: Path, device: str = "cpu") -> InceptionEncoder:
+    def from_file(cls, path: Path, device: str = "cpu", name: str | None = None) -> InceptionEncoder:
         """Weights from a file; raises `DataError` unless it holds exactly those of this network."""
         import torch
 
@@ -77,7 +78,7 @@ class InceptionEncoder:
             name: value.float() if value.is_floating_point() else value for name, value in state.items()
         }
         network.load_state_dict(floats, assign=True)
-        return cls(network, path.name, device)
+        return cls(network, name or path.name, device)
 
     def crop(self, picture: np.ndarray, face: Face | None) -> np.ndarray:
         if face is None:
@@ -103,9 +104,11 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise DataError(
             "the file holds no weights that can be loaded without running its code", file=path,
             expected="a state_dict saved by torch.save", found=str(error).partition("\n")[0],
-            fix="Save it as torch.save(network.state_dict(), FILE)",
+            fix="Download or copy it again, or save it as torch.save(network.state_dict(), FILE)",
         ) from error  # fmt: skip
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise DataError(
             "no state_dict", file=path, expected="tensors by name", found=type(state).__name__,
             fix="Save it as torch.save(network.state_dict(), FILE)",

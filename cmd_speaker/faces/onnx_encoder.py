@@ -5,6 +5,7 @@ Needs onnxruntime, which is in the extra `faces`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import numpy as np
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.faces.alignment import ARCFACE_PIXELS, crop_points, resize
 from cmd_speaker.faces.detection import Face
-from cmd_speaker.files import file_checksum
+from cmd_speaker.files import file_checksum, json_checksum
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -57,7 +58,7 @@ class OnnxEncoder:
         self.output = self.session.get_outputs()[0].name
         self._try()
         given = f"{form.colours}, ({form.mean:g}, {form.scale:g})"
-        self.model = f"{path.name}, SHA-256 {file_checksum(path)}, {given}"
+        self.model = f"{path.name}, SHA-256 {_checksum(path)}, {given}"
 
     def crop(self, picture: np.ndarray, face: Face | None) -> np.ndarray:
         if face is None:
@@ -87,7 +88,12 @@ class OnnxEncoder:
             found = self._run(np.zeros((count, self.height, self.width, 3), np.uint8))
         # onnxruntime's own errors have no common base but Exception.
         except Exception as error:
-            raise self._refused(str(error).partition("\n")[0]) from error
+            if self.batch or count == 1:
+                raise self._refused(str(error).partition("\n")[0]) from error
+            # Some graphs say that n is free, and have a 1 somewhere inside.
+            self.batch = self.batch_size = 1
+            self._try()
+            return
         if found.ndim < 2 or found.shape != (count, found.shape[1], *[1] * (found.ndim - 2)):
             raise self._refused(f"an output {self.output} {list(found.shape)} for {count} pictures")
 
@@ -97,6 +103,18 @@ class OnnxEncoder:
             expected="one input of floats [n, 3, H, W] or [n, H, W, 3] and a first output [n, D]", found=found,
             fix="Give the graph of the encoder alone, without detector or classifier",
         )  # fmt: skip
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of the graph, and of the files beside it that hold weights: over 2 GB they must.
+
+    Each of these is named in a protobuf entry of the key "location" and a value of at most 127 bytes.
+    """
+    graph = path.read_bytes()
+    entries = re.finditer(rb"\n\x08location\x12([\x01-\x7f])", graph)
+    names = {graph[entry.end() : entry.end() + entry[1][0]].decode(errors="replace") for entry in entries}
+    beside = [file_checksum(file) for name in sorted(names) if (file := path.parent / name).is_file()]
+    return json_checksum([file_checksum(path), *beside]) if beside else file_checksum(path)
 
 
 def _fixed(side: int | str | None) -> int | None:

@@ -87,8 +87,10 @@ def write_report(folder: Path, found: dict[str, Any], looked: Looked, encoder: F
 def contact_sheet(looked: Looked, encoder: FaceEncoder) -> Image.Image:
     """Some pictures that are used, as the encoder sees them, and some that are not, each with what is known.
 
-    Both kinds are spread evenly over the run. A box shows where the face is that was not good enough.
+    Both kinds are spread evenly over the run. A box shows where the face is that was not good enough. The number
+    beside the speaker is the row of `pictures.csv`.
     """
+    rows = {source.id: row for row, (source, _) in enumerate(looked, start=2)}
     used = evenly([each for each in looked if each[1].status == USED], SHOWN_USED)
     others = evenly([each for each in looked if each[1].status != USED], SHOWN_OTHERS)
     groups = [
@@ -103,7 +105,7 @@ def contact_sheet(looked: Looked, encoder: FaceEncoder) -> Image.Image:
         for place, (source, outcome) in enumerate(cells):
             x = GAP + place % COLUMNS * (PIXELS + GAP)
             y = top + TEXT + place // COLUMNS * (PIXELS + TEXT + GAP)
-            _draw(sheet, (x, y), source, outcome, encoder)
+            _draw(sheet, (x, y), source, outcome, encoder, f"{source.speaker[:10]} row {rows[source.id]}")
         top += height
     return sheet
 
@@ -113,7 +115,12 @@ def _count(looked: Looked, used: bool) -> int:
 
 
 def _draw(
-    sheet: Image.Image, corner: tuple[int, int], source: FaceSource, outcome: Outcome, encoder: FaceEncoder
+    sheet: Image.Image,
+    corner: tuple[int, int],
+    source: FaceSource,
+    outcome: Outcome,
+    encoder: FaceEncoder,
+    whose: str,
 ) -> None:
     """One picture with two lines below it: whose, and how sure or why not."""
     draw, (x, y) = ImageDraw.Draw(sheet), corner
@@ -127,7 +134,7 @@ def _draw(
         sheet.paste(shown, (x + (PIXELS - shown.width) // 2, y + (PIXELS - shown.height) // 2))
     probability = outcome.quality.get(GIVEN)
     known = "" if probability is None else f" {probability:.3f}"
-    lines = (source.speaker, f"{outcome.status.replace('_', ' ')}{known}")
+    lines = (whose, f"{outcome.status.replace('_', ' ')}{known}")
     for line, text in enumerate(lines):
         draw.text((x, y + PIXELS + 2 + 12 * line), text[:22], "black", ImageFont.load_default(10))
 

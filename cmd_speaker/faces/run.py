@@ -1,14 +1,13 @@
 """A run over all faces of manifests: in parts that survive a kill, merged into what `VectorTeacher` reads.
 
 FOLDER holds `settings.json`, `parts/`, and in the end `faces.safetensors`, `faces.csv`, `left_out.csv`,
-`coverage.json`, `coverage.md` and `contact_sheet.jpg`.
+`pictures.csv`, `coverage.json`, `coverage.md` and `contact_sheet.jpg`. Only `pictures.csv` has paths, which may
+hold people's names; everywhere else a picture is called by whose it is and a number.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.faces.detection import FaceDetector
 from cmd_speaker.faces.embedding import USED, FaceEmbedder, Outcome, Rules, read_or_error
 from cmd_speaker.faces.encoders import FaceEncoder
+from cmd_speaker.faces.parts import is_done, load_part, refuse_other_size, save_part, stamps
 from cmd_speaker.faces.report import coverage, write_report
 from cmd_speaker.faces.sources import FaceSource, FaceSources, find_sources
 from cmd_speaker.files import json_checksum, load_stamped, locked, save_stamped, write_atomically
@@ -45,7 +45,8 @@ class Options:
     detect: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.per_key, self.batch_size) < 1 or self.min_size < 0 or not 0 <= self.min_probability <= 1:
+        in_range = self.min_size >= 0 and 0 <= self.min_probability <= 1  # not so for NaN
+        if min(self.per_key, self.batch_size) < 1 or not in_range:
             raise UsageError(
                 "expected --per-key and --batch-size of at least 1, --min-size of at least 0 and "
                 f"--min-probability from 0 to 1, found {self}"
@@ -71,6 +72,8 @@ def embed_faces(
     try:
         with locked(folder, wait=False):
             _check_settings(folder, sources.chosen, encoder, options)
+            for left in folder.rglob(".*.[0-9]*.tmp"):
+                left.unlink()  # What a killed run was writing.
             detector = FaceDetector(device, options.min_probability) if options.detect else None
             rules = Rules(options.min_probability, options.min_size)
             _fill(folder, sources.chosen, FaceEmbedder(encoder, detector, rules), options.batch_size)
@@ -83,7 +86,7 @@ def _check_settings(
     folder: Path, sources: Sequence[FaceSource], encoder: FaceEncoder, options: Options
 ) -> None:
     """Write down what `folder` is for, or raise `DataError` where it is for something else."""
-    pictures = [[each.id, each.level, each.key, each.speaker, each.session] for each in sources]
+    pictures = [[each.id, each.name, each.frame, each.speaker, each.session] for each in sources]
     known = f"{len(pictures)} of SHA-256 {json_checksum(pictures)}"
     settings = {"encoder": encoder.model, **asdict(options), "pictures": known}
     path = folder / "settings.json"
@@ -103,9 +106,13 @@ def _check_settings(
 
 
 def _fill(folder: Path, sources: Sequence[FaceSource], embedder: FaceEmbedder, batch_size: int) -> None:
-    """Write every part that is not there yet, each whole or not at all."""
+    """Write every part that is not there yet, or whose files were changed, each whole or not at all."""
     parts = {start: sources[start : start + PART] for start in range(0, len(sources), PART)}
-    pending = {start: part for start, part in parts.items() if not _part(folder, start).is_file()}
+    checking = track(parts.items(), "Looking at what is done", len(parts))
+    files = {start: stamps(part) for start, part in checking}
+    pending = {
+        start: part for start, part in parts.items() if not is_done(_part(folder, start), part, files[start])
+    }
     batches = [
         (start, part[k : k + batch_size])
         for start, part in pending.items()
@@ -117,7 +124,7 @@ def _fill(folder: Path, sources: Sequence[FaceSource], embedder: FaceEmbedder, b
         for start, batch, read in track(reading, "Finding and embedding faces", len(batches)):
             done.append(embedder.embed(batch, list(read)))
             if batch[-1] is pending[start][-1]:
-                _save_part(_part(folder, start), done)
+                save_part(_part(folder, start), done, files[start])
                 done = []
 
 
@@ -139,33 +146,19 @@ def _part(folder: Path, start: int) -> Path:
     return folder / "parts" / f"{start:09}.npz"
 
 
-def _save_part(path: Path, done: Sequence[tuple[list[Outcome], np.ndarray]]) -> None:
-    outcomes = [outcome.as_dict() for found, _ in done for outcome in found]
-    vectors = [each for _, each in done if len(each)]
-    with write_atomically(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, outcomes=np.array(json.dumps(outcomes)),
-            embeddings=np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32),
-        )  # fmt: skip
-
-
-def _load_part(path: Path) -> tuple[list[Outcome], np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [Outcome.of(each) for each in json.loads(str(file["outcomes"]))], file["embeddings"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "the part is damaged", file=path, found=str(error), fix="Delete it: it will be made again"
-        ) from error
-
-
 def _merge(
     folder: Path, manifests: Sequence[Manifest], sources: FaceSources, encoder: FaceEncoder
 ) -> tuple[dict[str, Any], list[DataError]]:
     chosen = sources.chosen
-    parts = [_load_part(_part(folder, start)) for start in range(0, len(chosen), PART)]
-    outcomes = [outcome for found, _ in parts for outcome in found]
-    vectors = [each for _, each in parts if len(each)]
+    outcomes: list[Outcome] = []
+    vectors: list[np.ndarray] = []
+    for start in range(0, len(chosen), PART):
+        part = load_part(_part(folder, start), chosen[start : start + PART])
+        outcomes += part.outcomes
+        if len(part.embeddings):
+            refuse_other_size(_part(folder, start), part.embeddings, vectors)
+            vectors.append(part.embeddings)
+    _write_pictures(folder / "pictures.csv", chosen)
     _write_left_out(folder / "left_out.csv", sources, outcomes)
     found = coverage(manifests, sources, outcomes)
     used = [
@@ -184,6 +177,20 @@ def _merge(
             found=f"{len(chosen)} that cannot", fix="Look at contact_sheet.jpg and the reasons beside it",
         )  # fmt: skip
     return found, sources.missing + _unreadable(outcomes, chosen)
+
+
+def _write_pictures(path: Path, sources: Sequence[FaceSource]) -> None:
+    """Where each picture lies."""
+    # A file's name may be no UTF-8.
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("ID", "file", "frame"))
+        for source in sources:
+            frame = f"{source.frame + 1} of {source.frames}" if source.frames else ""
+            writer.writerow((source.id, source.name, frame))
 
 
 def _write_table(path: Path, used: Sequence[tuple[FaceSource, Outcome]]) -> None:
@@ -206,12 +213,15 @@ def _write_left_out(path: Path, sources: FaceSources, outcomes: Sequence[Outcome
             if outcome.status != USED:
                 writer.writerow((source.id, source.speaker, outcome.status, outcome.detail))
         for error in sources.missing:
-            writer.writerow(("", "", "missing", str(error)))
+            row = f"{Path(error.file or '').name}, row {error.row}: {error.found}"
+            writer.writerow(("", "", "missing", row))
 
 
 def _unreadable(outcomes: Sequence[Outcome], sources: Sequence[FaceSource]) -> list[DataError]:
-    return [
-        DataError(outcome.detail, file=source.path, fix="Copy it again, and call again into another folder")
+    """One for each file, also where several frames of it are missing."""
+    found = {
+        source.path: outcome.detail
         for source, outcome in zip(sources, outcomes, strict=True)
         if outcome.status == "unreadable"
-    ]
+    }
+    return [DataError(text, file=path, fix="Copy it again, and call again") for path, text in found.items()]

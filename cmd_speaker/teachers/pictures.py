@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import file_checksum
@@ -19,7 +19,9 @@ from cmd_speaker.quality import image
 from cmd_speaker.teachers.bank import TeacherInput
 from cmd_speaker.teachers.matching import key_of
 
-EXTENSIONS = (".jpeg", ".jpg", ".png")
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+VIDEOS = (".avi", ".mkv", ".mov", ".mp4", ".webm")
+"""Of which `cmd_speaker.faces` takes frames."""
 GIVEN = "detector_probability"
 """The manifest's column for a quality that nothing here measures."""
 
@@ -142,15 +144,29 @@ def read_picture(path: str | Path, pixels: int | None = None) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = _with_8_bits(ImageOps.exif_transpose(image)).convert("RGB")
             resized = upright.resize((pixels, pixels), Image.Resampling.BILINEAR) if pixels else upright
     # Pillow's decoders raise SyntaxError for broken PNG files.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
-            "not readable as a picture", file=path, expected="a JPEG or PNG file", found=str(error),
+            "not readable as a picture", file=path, expected="a whole JPEG, PNG, ... file", found=_said(error),
             fix="Copy it again, or remove it",
         ) from error  # fmt: skip
     return np.asarray(resized).transpose(2, 0, 1)
+
+
+def _with_8_bits(image: Image.Image) -> Image.Image:
+    """Pillow would cut 16-bit grey off at 255 instead of scaling it."""
+    if image.getbands() != ("I",):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8))
+
+
+def _said(error: Exception) -> str:
+    """What Pillow or the system found, without the path: that may hold a person's name, and goes into reports."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture that Pillow knows"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def measure_pictures(paths: Sequence[str | Path]) -> dict[str, list[float]]:

@@ -1,6 +1,7 @@
 """Folders of faces for VoxCeleb's speakers: whose they are, and the nearest one to an utterance.
 
 id10001/VIDEO/00001/*.jpg, id10001/VIDEO/*.jpg      by VoxCeleb's ids
+id00012/VIDEO/00001.mp4                             VoxCeleb2's own videos
 unzippedFaces/NAME/1.6/VIDEO/*.jpg                  VoxCeleb1, by names: needs vox1_meta.csv
 n000012/*.jpg                                       VGGFace2: needs vox2_meta.csv
 """
@@ -19,12 +20,12 @@ from cmd_speaker.corpora.voxceleb_tree import SPEAKER, folders_with
 from cmd_speaker.errors import DataError
 from cmd_speaker.kaldi import folder_content
 from cmd_speaker.manifest import DATA_ROOT
-from cmd_speaker.teachers.pictures import EXTENSIONS
+from cmd_speaker.teachers.matching import LEVELS
+from cmd_speaker.teachers.pictures import EXTENSIONS, VIDEOS
 from data_prep.voxceleb.metadata import Speaker
 
+SHOWN = (*EXTENSIONS, *VIDEOS)
 VGGFACE2 = re.compile(r"n\d{6}")
-LEVELS = ("utterance", "session", "identity")
-"""From the most to the least specific."""
 
 
 class Place(NamedTuple):
@@ -52,8 +53,8 @@ class FaceFolders:
         self._has_pictures = lru_cache(2**16)(_has_pictures)
 
     def nearest(self, name: str) -> tuple[str, str]:
-        """The level of the most specific folder with pictures for the utterance SPEAKER/VIDEO/UTTERANCE.wav, and
-        what a manifest calls it: a folder below the data root begins with `$data_root`.
+        """The level of the most specific place with pictures for the utterance SPEAKER/VIDEO/UTTERANCE.wav, a
+        folder or its video, and what a manifest calls it: one below the data root begins with `$data_root`.
 
         Both are empty where there is none.
         """
@@ -62,7 +63,7 @@ class FaceFolders:
         videos = [f"{folder}/{session}" for place in places for folder in place.sessions]
         utterance = file.removesuffix(".wav")
         candidates = (
-            [f"{video}/{utterance}" for video in videos],
+            [f"{video}/{utterance}{ending}" for video in videos for ending in ("", ".mp4")],
             videos,
             [place.identity for place in places],
         )
@@ -96,20 +97,22 @@ def _no_faces(root: Path) -> DataError:
     missing = [file for file, sign in signs.items() if any(folders_with(root, sign.fullmatch))]
     problem = "these folders of faces bear no id of VoxCeleb" if missing else "no folders of faces"
     fix = f"Give {missing[0]} as metadata" if missing else "Give the folder that holds the speakers' folders"
-    expected = "id10001/VIDEO, NAME/1.6/VIDEO or n000012, with .jpg files"
+    expected = "id10001/VIDEO, NAME/1.6/VIDEO or n000012, with .jpg files or videos"
     return DataError(problem, file=root, expected=expected, found=folder_content(root), fix=fix)
 
 
 def _has_pictures(folder: str) -> bool:
-    """Whether a picture lies in a folder, or anywhere below it."""
+    """Whether a picture or video lies in a folder or anywhere below it, or it is a video itself."""
     try:
         with os.scandir(folder) as entries:
             below = []
             for entry in entries:
-                if os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+                if os.path.splitext(entry.name)[1].lower() in SHOWN:
                     return True
                 if entry.is_dir():
                     below.append(entry.path)
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
+        return os.path.splitext(folder)[1] in VIDEOS and os.path.isfile(folder)
+    except FileNotFoundError:
         return False
     return any(map(_has_pictures, below))

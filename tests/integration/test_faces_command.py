@@ -14,6 +14,7 @@ from cmd_speaker.faces.embedding import Rules
 from cmd_speaker.faces.report import COLUMNS, GAP, PIXELS, TEXT
 from cmd_speaker.faces.run import Options, embed_faces
 from cmd_speaker.files import locked
+from cmd_speaker.manifest import load_manifest
 from cmd_speaker.quality import image
 from cmd_speaker.teachers.pictures import read_picture
 from cmd_speaker.teachers.vectors import VectorTeacher
@@ -89,7 +90,8 @@ def test_what_is_counted(crops, tmp_path):
     }  # fmt: skip
     left_out = [(row["ID"], row["reason"]) for row in rows_of(tmp_path / "out" / "left_out.csv")]
     assert left_out == [
-        ("b/1.png", "too_small"), ("b/2.png", "not_embedded"), ("b/3.png", "unreadable"), ("", "missing"),
+        ("session:b/y:2", "too_small"), ("session:b/y:3", "not_embedded"), ("session:b/y:4", "unreadable"),
+        ("", "missing"),
     ]  # fmt: skip
     assert len(errors) == 2
     assert "| m.csv | 11 | 6 | 2 | 0 | 3 | 2 | 3 | 2 |" in (tmp_path / "out" / "coverage.md").read_text()
@@ -99,7 +101,7 @@ def test_what_is_written_is_what_a_teacher_reads(crops, tmp_path):
     go(crops, tmp_path / "out")
     table = rows_of(tmp_path / "out" / "faces.csv")
     assert list(table[0]) == ["ID", "spk_id", "session", "utterance", "face_sharpness", "face_size"]
-    assert table[0]["ID"] == "a/0.png"
+    assert table[0]["ID"] == "utterance:a0:1"
     assert [(row["spk_id"], row["session"], row["utterance"]) for row in (table[0], table[8])] == [
         ("a", "x", "a0"), ("b", "y", ""),
     ]  # fmt: skip
@@ -109,7 +111,7 @@ def test_what_is_written_is_what_a_teacher_reads(crops, tmp_path):
     stored = load_embeddings(tmp_path / "out" / "faces.safetensors")
     assert stored.model == "mean of the colours"
     expected = Mean().embed(Mean().crop(picture.transpose(1, 2, 0), None)[None])[0]
-    assert stored.vectors[stored.index()["a/0.png"]] == pytest.approx(expected)
+    assert stored.vectors[stored.index()["utterance:a0:1"]] == pytest.approx(expected)
     teacher = VectorTeacher(tmp_path / "out" / "faces.safetensors", tmp_path / "out" / "faces.csv")
     inputs = teacher.inputs(crops)
     assert [(each.level, each.key) for each in inputs] == [("utterance", f"a{k}") for k in range(6)] + [
@@ -127,16 +129,21 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(crops, tmp_path, monkeypatch
         go(crops, tmp_path / "out", Mean(fail_at=4))
     assert [path.name for path in (tmp_path / "out" / "parts").iterdir()] == ["000000000.npz"]
     assert not (tmp_path / "out" / "faces.csv").exists()
+    left = tmp_path / "out" / "parts" / ".000000005.npz.4711.tmp"
+    left.write_bytes(b"what a killed run was writing")
     again, third = Mean(), Mean()
     go(crops, tmp_path / "out", again)
     # Of the last seven pictures one is too small and one broken.
     assert again.seen == 5
     go(crops, tmp_path / "out", third)
     assert third.seen == 0
-    vectors = [load_embeddings(tmp_path / name / "faces.safetensors") for name in ("out", "whole")]
-    assert vectors[0].ids == vectors[1].ids
-    assert np.array_equal(vectors[0].vectors, vectors[1].vectors)
-    for name in ("faces.csv", "left_out.csv", "coverage.json", "contact_sheet.jpg"):
+    assert not left.exists()
+    written = {path.name for path in (tmp_path / "whole").iterdir() if path.is_file()}
+    assert written == {
+        "settings.json", "faces.safetensors", "faces.csv", "left_out.csv", "pictures.csv", "coverage.json",
+        "coverage.md", "contact_sheet.jpg",
+    }  # fmt: skip
+    for name in written:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -152,6 +159,49 @@ def test_another_run_in_the_same_folder_is_refused(crops, tmp_path):
         go(crops, tmp_path / "out")
     with locked(tmp_path / "out"), pytest.raises(UsageError, match="another run fills"):
         go(crops, tmp_path / "out")
+
+
+def test_a_picture_that_was_changed_is_looked_at_again(crops, tmp_path, monkeypatch):
+    """b/3.png, the ninth of twelve in parts of five, was broken and is mended."""
+    monkeypatch.setattr(run, "PART", 5)
+    _, errors = go(crops, tmp_path / "out")
+    assert [error.file for error in errors[1:]] == [tmp_path / "b" / "3.png"]
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "b" / "3.png")
+    encoder = Mean()
+    found, errors = go(crops, tmp_path / "out", encoder)
+    assert encoder.seen == 4, "its part, but for the picture that is too small"
+    assert (found["pictures"]["used"], found["pictures"]["unreadable"], len(errors)) == (10, 0, 1)
+
+
+def test_parts_of_another_run_are_refused(crops, tmp_path, monkeypatch):
+    """Of another size of embedding, and of other pictures."""
+    monkeypatch.setattr(run, "PART", 5)
+    go(crops, tmp_path / "out")
+    monkeypatch.setattr(Mean, "embed", lambda self, crops: np.ones((len(crops), 4), np.float32))
+    go(crops, tmp_path / "other")
+    parts = [tmp_path / name / "parts" / "000000005.npz" for name in ("out", "other")]
+    parts[0].write_bytes(parts[1].read_bytes())
+    with pytest.raises(
+        DataError, match=r"000000005\.npz: the part has .* size \(expected 3 numbers, found 4\)"
+    ):
+        go(crops, tmp_path / "out")
+    parts[0].write_bytes(parts[1].with_name("000000010.npz").read_bytes())
+    with pytest.raises(DataError, match=r"000000005\.npz: the part is damaged"):
+        go(crops, tmp_path / "out")
+
+
+def test_no_name_of_a_person_is_written_but_where_the_pictures_lie(crops, tmp_path):
+    """A folder is called like a person, as those of VoxCeleb1's faces are."""
+    text = crops.path.read_text().replace("$data_root/b", "$data_root/Firstname_Lastname")
+    (tmp_path / "b").rename(tmp_path / "Firstname_Lastname")
+    crops.path.write_text(text.replace("c.png", "Firstname_Lastname.png"))
+    go(load_manifest(crops.path, tmp_path), tmp_path / "out")
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert [path.name for path in written if b"Firstname" in path.read_bytes()] == ["pictures.csv"]
+    rows = rows_of(tmp_path / "out" / "pictures.csv")
+    assert rows[6] == {"ID": "session:b/y:1", "file": "Firstname_Lastname/0.png", "frame": ""}
+    missing = rows_of(tmp_path / "out" / "left_out.csv")[-1]
+    assert missing["detail"] == "m.csv, row 12: no such picture"
 
 
 def test_a_damaged_part_is_named(crops, tmp_path):
@@ -210,7 +260,7 @@ def test_faces_are_found_aligned_and_embedded(cli, tmp_path):
     assert "| used | 2 |" in out
     assert "| with several faces | 1 |" in out
     reasons = [(row["ID"], row["reason"]) for row in rows_of(tmp_path / "out" / "left_out.csv")]
-    assert reasons == [("green.png", "undetected"), ("small.png", "too_small")]
+    assert reasons == [("utterance:green.png:1", "undetected"), ("utterance:small.png:1", "too_small")]
     row = rows_of(tmp_path / "out" / "faces.csv")[0]
     assert float(row["detector_probability"]) > 0.99
     assert 150 < float(row["face_size"]) < 220, "the shorter side of the box, as the photograph has it"
@@ -250,6 +300,7 @@ def test_a_student_is_trained_under_the_faces(cli, train, tmp_path, capsys):
         (["--encoder", "gone.onnx"], 3, "gone.onnx: no such face encoder"),
         (["--per-key", "0"], 2, "--per-key"),
         (["--min-probability", "2"], 2, "--min-probability from 0 to 1"),
+        (["--min-size", "nan"], 2, "--min-size of at least 0"),
         (["--colours", "rgb"], 2, "those of an ONNX encoder"),
         (["--device", "cuda:99"], 2, "no device 'cuda:99'"),
     ],

@@ -98,12 +98,14 @@ def test_what_is_no_encoder_at_all(tmp_path):
     (tmp_path / "text.pt").write_text("no weights")
     torch.save({"conv2d_1a.conv.weight": torch.zeros(1), "other": torch.zeros(2)}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbers.pt")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pt")
     for name, message in (
         ("text.onnx", "not an ONNX graph"),
         ("text.pt", "no weights that can be loaded"),
         ("code.pt", "without running its code"),
         ("list.pt", "no state_dict.*found list"),
+        ("numbers.pt", "no state_dict.*tensors by name"),
         (
             "other.pt",
             r"not the weights of InceptionResnetV1.*conv2d_1a.conv.weight \[1\], other \[2\].*missing:",
@@ -159,6 +161,47 @@ def test_inception_from_a_file_and_by_name(published, monkeypatch):
     length = np.linalg.norm(found)
     assert abs(length - 1) > 0.01, "not brought to length 1: the norm is a quality"
     assert found / length == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_a_graph_that_says_any_number_and_takes_one(tmp_path, halves):
+    """As some exports do: the 1 of the picture that they were traced with stands in a Reshape."""
+    nodes = [
+        helper.make_node("Constant", [], ["form"], value_ints=[1, 3 * 112 * 112]),
+        helper.make_node("Reshape", ["x", "form"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat"], ["y"], axes=[1]),
+    ]
+    path = write_graph(tmp_path / "one.onnx", nodes, [picture_input(3, 112, 112)], None)
+    found = open_encoder(path).embed(halves)
+    assert found == pytest.approx(EXPECTED[:, :3].mean(1, keepdims=True), abs=1e-5)
+
+
+def test_weights_beside_a_graph_count(tmp_path):
+    """Graphs over 2 GB keep their weights in a file of their own."""
+    import onnx
+
+    encoder = onnx.load(write_encoder(tmp_path / "e.onnx"))
+    shift = onnx.numpy_helper.from_array(np.ones(6, np.float32), "shift")
+    encoder.graph.initializer.append(shift)
+    encoder.graph.node[-1].output[0] = "flat"
+    encoder.graph.node.append(helper.make_node("Add", ["flat", "shift"], ["y"]))
+    path = tmp_path / "large.onnx"
+    options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    onnx.save(encoder, path, **options)
+    before = open_encoder(path).model
+    assert open_encoder(path).model == before
+    (tmp_path / "weights.bin").write_bytes(np.full(6, 2, np.float32).tobytes())
+    assert open_encoder(path).model != before
+
+
+def test_a_download_that_was_cut_off_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "checkpoints" / "20180402-114759-vggface2.pt"
+    path.parent.mkdir()
+    path.write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(
+        DataError, match=r"vggface2\.pt: the file holds no weights.*Download or copy it again"
+    ):
+        open_encoder("vggface2")
 
 
 def test_without_internet_it_is_said_what_to_download(tmp_path, monkeypatch):

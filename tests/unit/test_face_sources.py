@@ -41,16 +41,39 @@ def test_whose_they_are_and_how_many_of_each(root):
         ("b4", "b", "y", "$data_root/gone.png"),
     ]
     found = find_sources([write_faces(root / "m.csv", rows, root)], root, 2)
-    assert [(s.id, s.level, s.key, s.speaker, s.session) for s in found.chosen] == [
+    assert [(s.name, s.level, s.key, s.speaker, s.session) for s in found.chosen] == [
         ("one.png", "utterance", "a1", "a", "x"),
         ("seven/1.png", "session", "a/x", "a", "x"),
         ("seven/5.png", "session", "a/x", "a", "x"),
         ("three/0.png", "identity", "b", "b", ""),
         ("three/2.png", "identity", "b", "b", ""),
     ]
+    assert [s.id for s in found.chosen] == [
+        "utterance:a1:1", "session:a/x:1", "session:a/x:2", "identity:b:1", "identity:b:2",
+    ]  # fmt: skip
     assert found.passed_over == 5 + 1
     assert [str(error).split(": ")[0] for error in found.missing] == [f"{root}/m.csv, row 8"]
     assert found.chosen[0].read().tolist() == [[[10, 20, 30]] * 4] * 3
+
+
+def test_a_folder_of_videos(root, monkeypatch):
+    """The middle frame of each of three, where three are wanted; pictures come before videos."""
+    monkeypatch.setattr(sources, "_refuse_videos_without_ffmpeg", lambda chosen: None)
+    for k in (2, 1, 3):
+        (root / "videos" / f"{k}").mkdir(parents=True)
+        (root / "videos" / f"{k}" / "v.MP4").touch()
+    manifest = write_faces(root / "m.csv", [("a1", "a", "x", "$data_root/videos")], root)
+    found = find_sources([manifest], root, 3)
+    assert [(s.name, s.frame, s.frames) for s in found.chosen] == [
+        (f"videos/{k}/v.MP4", 1, 3) for k in (1, 2, 3)
+    ]
+    assert found.passed_over == 0
+    found = find_sources([manifest], root, 1)
+    assert [(s.name, s.frame, s.frames) for s in found.chosen] == [("videos/2/v.MP4", 0, 1)]
+    assert found.passed_over == 2
+    (root / "three" / "v.mp4").touch()
+    other = write_faces(root / "n.csv", [("a1", "a", "x", "$data_root/three")], root)
+    assert [s.name for s in find_sources([other], root, 1).chosen] == ["three/1.png"]
 
 
 def test_several_manifests_and_a_picture_that_belongs_twice(root):
@@ -59,8 +82,8 @@ def test_several_manifests_and_a_picture_that_belongs_twice(root):
     first = write_faces(root / "1.csv", train, root)
     second = write_faces(root / "2.csv", [("a9", "a", "x9", "$data_root/three")], root)
     found = find_sources([first, second], root, 1)
-    assert [(s.id, s.level) for s in found.chosen] == [
-        ("three/1.png", "identity"), ("three/1.png of utterance a9", "utterance"),
+    assert [(s.name, s.id) for s in found.chosen] == [
+        ("three/1.png", "identity:a:1"), ("three/1.png", "utterance:a9:1"),
     ]  # fmt: skip
 
 
@@ -86,10 +109,47 @@ def video(root):
 def test_frames_of_a_video(root, video):
     manifest = write_faces(root / "m.csv", [("a1", "a", "x", "$data_root/video.mp4")], root)
     chosen = find_sources([manifest], root, 4).chosen
-    assert [s.id for s in chosen] == [f"video.mp4#{k}" for k in (1, 2, 3, 4)]
+    assert [(s.id, s.frame, s.frames) for s in chosen] == [(f"utterance:a1:{k + 1}", k, 4) for k in range(4)]
     frames = [s.read() for s in chosen]
     assert {frame.shape for frame in frames} == {(16, 32, 3)}
     assert [frame.mean() > 128 for frame in frames] == [False, False, True, True]
+
+
+def make_video(path, *source):
+    subprocess.run(["ffmpeg", "-v", "error", *source, str(path)], check=True)
+    return path
+
+
+@pytest.mark.second_stage
+@pytest.mark.parametrize(
+    "source",
+    [
+        ["-f", "lavfi", "-i", "testsrc=s=32x16:d=1", "-f", "lavfi", "-i", "sine=d=5"],
+        ["-f", "lavfi", "-i", "testsrc=s=32x16:d=3:r=1"],
+        ["-f", "lavfi", "-i", "testsrc=s=32x16", "-frames:v", "1"],
+    ],
+    ids=["its sound is longer", "one frame a second", "one frame"],
+)
+def test_every_place_of_a_video_has_a_frame(root, source):
+    path = make_video(root / "v.mp4", *source)
+    assert [read_frame(path, (k + 0.5) / 9).shape for k in range(9)] == [(16, 32, 3)] * 9
+
+
+@pytest.mark.second_stage
+def test_sound_without_pictures(root):
+    path = make_video(root / "v.mp4", "-f", "lavfi", "-i", "sine=d=1")
+    with pytest.raises(DataError, match=r"v\.mp4: not readable as a video.*found no pictures in it"):
+        read_frame(path, 0.5)
+
+
+@pytest.mark.second_stage
+def test_a_playlist_reaches_no_address(root):
+    """ffmpeg itself would ask for the address, and then wait for the playlist to grow."""
+    (root / "v.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/x.ts\n")
+    with pytest.raises(
+        DataError, match=r"v\.mp4: not readable as a video.*found the video: Invalid argument"
+    ):
+        read_frame(root / "v.mp4", 0.5)
 
 
 @pytest.mark.second_stage
@@ -108,15 +168,21 @@ def test_what_ffmpeg_says_or_does_not_give_is_an_error(root, monkeypatch):
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
 
+    def streams(rate, duration):
+        return f"""echo '{{"streams": [{{"avg_frame_rate": "{rate}", "duration": "{duration}"}}]}}'"""
+
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     for probe, decode, message in (
-        ("echo N/A", "exit 1", "found a duration of 'N/A'"),
-        ("echo 8.0", "exit 0", r"found no frame at 4\.000 s"),
-        ("echo 8.0", "echo first >&2; echo Invalid data >&2; exit 1", "found Invalid data"),
+        ("echo '{}'", "exit 1", "found no pictures in it, only sound or text"),
+        (streams("25/1", "N/A"), "exit 1", "found a duration of 'N/A'"),
+        (streams("25/1", "8.04"), "exit 0", r"found no frame at 4\.000 s"),
+        (streams("0/0", "8"), "exit 0", r"found no frame at 4\.000 s"),
+        (streams("1/2", "1"), "exit 0", r"found no frame at 0\.000 s"),
+        (streams("0/0", "8"), f"echo a >&2; echo file:{root}/v.mp4: bad >&2; exit 1", "found the video: bad"),
     ):
         program("ffprobe", probe)
         program("ffmpeg", decode)
-        sources._duration.cache_clear()
+        sources._last_frame.cache_clear()
         with pytest.raises(DataError, match=message):
             read_frame(root / "v.mp4", 0.5)
 

@@ -57,7 +57,7 @@ def teacher_of(tmp_path, vectors):
     return build
 
 
-@pytest.mark.parametrize("name", ["vectors.npz", "vectors.safetensors", "vectors.scp"])
+@pytest.mark.parametrize("name", ["vectors.npz", "vectors.safetensors", "vectors.scp", "vectors.ark"])
 def test_rows_belong_to_utterance_session_or_identity(teacher_of, manifest, vectors, name):
     teacher = teacher_of(name=name)
     inputs = teacher.inputs(manifest)

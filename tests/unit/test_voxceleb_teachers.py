@@ -161,6 +161,18 @@ def test_faces_by_name_and_of_vggface2(meta, tmp_path):
     assert found("id10002/1zcIwhmdeo4/00001.wav") == ("", "")
 
 
+def test_the_videos_of_voxceleb2(tmp_path):
+    folder = tmp_path / "dev" / "mp4" / "id00012" / "21Uxsk56VDQ"
+    picture(folder / "00001.mp4")
+    (folder.parent / "2DLq_Kkc1r8").mkdir()
+    (folder.parent / "2DLq_Kkc1r8" / "00001").touch()
+    found = FaceFolders([tmp_path / "dev"], {}, tmp_path).nearest
+    root = "$data_root/dev/mp4/id00012"
+    assert found("id00012/21Uxsk56VDQ/00001.wav") == ("utterance", f"{root}/21Uxsk56VDQ/00001.mp4")
+    assert found("id00012/21Uxsk56VDQ/00002.wav") == ("session", f"{root}/21Uxsk56VDQ")
+    assert found("id00012/2DLq_Kkc1r8/00001.wav") == ("identity", root), "a file is no folder of pictures"
+
+
 def test_an_utterances_faces_come_before_a_sessions_in_another_folder(tmp_path):
     picture(tmp_path / "a" / "id10001" / "1zcIwhmdeo4" / "1.jpg")
     picture(tmp_path / "b" / "id10001" / "1zcIwhmdeo4" / "00001" / "1.jpg")
