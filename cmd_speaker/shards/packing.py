@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -104,8 +105,10 @@ def pack(manifest: Manifest, out: str | Path, *, shard_size: float = 1000, full:
         index = _begun(
             folder, Packing(file_checksum(manifest.path), len(manifest), round(shard_size * MEGABYTE))
         )
-        for temporary in folder.glob(f".{manifest.path.stem}-*.tar.*.tmp"):
-            temporary.unlink()
+        for name in (f"{escape(manifest.path.stem)}-*.tar", INDEX, LEFT_OUT):
+            # Of a call that was killed; nobody else writes here now.
+            for temporary in folder.glob(f".{name}.*.tmp"):
+                temporary.unlink()
         index, left_out = _look_again(index, read)
         rows = range(index.rows_done, len(manifest))
         entries = track(_ahead(read, rows), f"Packing {manifest.path.name}", len(rows))
