@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -104,8 +105,10 @@ def pack(manifest: Manifest, out: str | Path, *, shard_size: float = 1000, full:
         index = _begun(
             folder, Packing(file_checksum(manifest.path), len(manifest), round(shard_size * MEGABYTE))
         )
-        for temporary in folder.glob(f".{manifest.path.stem}-*.tar.*.tmp"):
-            temporary.unlink()
+        for name in (f"{escape(manifest.path.stem)}-*.tar", INDEX, LEFT_OUT):
+            # Of a call that was killed; nobody else writes here now.
+            for temporary in folder.glob(f".{name}.*.tmp"):
+                temporary.unlink()
         index, left_out = _look_again(index, read)
         rows = range(index.rows_done, len(manifest))
         entries = track(_ahead(read, rows), f"Packing {manifest.path.name}", len(rows))
@@ -139,7 +142,8 @@ def _look_again(index: Index, read: Read) -> tuple[Index, list[DataError]]:
     """What was left out may be there now: then its shard, and those after it, are made again."""
     left_out = []
     absent = np.setdiff1d(np.arange(index.rows_done), index.column("row")).tolist()
-    for row, found in zip(absent, _ahead(read, absent), strict=True):
+    again = track(_ahead(read, absent), "Looking again at what was left out", len(absent))
+    for row, found in zip(absent, again, strict=True):
         if isinstance(found, _Entry):
             index = index.first_shards(bisect_right(index.until, row))
             break

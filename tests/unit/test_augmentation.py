@@ -81,11 +81,13 @@ def test_a_noise_may_pause_but_not_be_silent(tmp_path):
 
 def test_of_a_long_noise_only_the_stretch_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "long.flac", np.random.default_rng(0).normal(0, 0.1, 600 * 16000), 16000)
-    decoded, read = [], soundfile.read
-    monkeypatch.setattr(soundfile, "read", lambda *a, **k: decoded.append(out := read(*a, **k)) or out)
+    decoded, read = [], soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda *a, **k: decoded.append(out := read(*a, **k)) or out
+    )
     torch.manual_seed(0)
     RandomNoise(tmp_path, 0, 0)._load_noise(torch.ones(4), 8000)
-    assert [len(samples) for samples, _ in decoded] == [8000] * 4
+    assert [len(samples) for samples in decoded] == [8000] * 4
 
 
 def test_reverberation_keeps_shape_and_changes_sound():

@@ -197,7 +197,8 @@ def test_an_interrupted_packing_goes_on(corpus, tmp_path, monkeypatch):
     finished = {path.name: path.stat() for path in out.glob("*.tar")}
     assert set(finished) == {"train-000000.tar", "train-000001.tar"}
     assert not load_index(out).complete
-    (out / ".train-000002.tar.4711.tmp").write_bytes(b"of a process that was killed")
+    for name in (".train-000002.tar.4711.tmp", ".index.npz.4711.tmp", ".left_out.txt.4711.tmp"):
+        (out / name).write_bytes(b"of a process that was killed")
     pack(corpus, out, shard_size=0.05)
     assert content(out) == content(tmp_path / "unbroken")
     for name, before in finished.items():
