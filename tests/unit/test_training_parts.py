@@ -137,6 +137,9 @@ def test_decoded_audio_is_the_file_and_is_made_again_when_it_changes(corpus, tmp
     made = set((tmp_path / "cache").iterdir())
     DecodedAudio.open(tmp_path / "cache", corpus)
     assert set((tmp_path / "cache").iterdir()) == made
+    next((tmp_path / "cache").glob("*.f32")).unlink()
+    DecodedAudio.open(tmp_path / "cache", corpus)
+    assert set((tmp_path / "cache").iterdir()) == made
     soundfile.write(corpus.utterances[1].wav, np.full(16000, 0.4), 16000, "FLOAT")
     assert np.allclose(DecodedAudio.open(tmp_path / "cache", corpus)[1], 0.4)
 
