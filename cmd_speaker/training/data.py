@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from cmd_speaker.audio import SAMPLE_RATE, random_crop, read_crop
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.files import write_atomically, write_json
+from cmd_speaker.files import locked, write_atomically, write_json
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
@@ -90,10 +90,16 @@ class DecodedAudio:
         fingerprint = _fingerprint(manifest)
         audio = Path(folder) / f"{manifest.path.stem}-{fingerprint[:16]}.f32"
         index = audio.with_suffix(".json")
-        if not (index.is_file() and audio.is_file()):
+
+        def is_made() -> bool:
+            return index.is_file() and audio.is_file()
+
+        if not is_made():
             audio.parent.mkdir(parents=True, exist_ok=True)
-            offsets = _decode(manifest, audio)
-            write_json(index, offsets)
+            # Other runs, and the processes of a machine with a disk of its own, wait for the first.
+            with locked(audio.parent, waiting=f"{audio.parent}: another process decodes, waiting for it"):
+                if not is_made():
+                    write_json(index, _decode(manifest, audio))
         offsets = np.array(json.loads(index.read_text()))
         return cls(np.memmap(audio, dtype=np.float32, mode="r", shape=(int(offsets[-1]),)), offsets)
 
