@@ -46,7 +46,6 @@ def test_speed_is_changed_on_the_device_of_the_waveforms():
     assert augmenter is not None
     (changed,) = augmenter.augmentations.values()
     assert changed(torch.empty(4, 8000, device="meta")).shape == (4, 10000)
-    assert changed(SPEECH).shape == (4, 10000)
 
 
 def test_noises_are_read_side_by_side_whatever_torch_has_of_threads(noises, monkeypatch):
