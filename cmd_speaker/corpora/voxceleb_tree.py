@@ -1,14 +1,14 @@
 """Trees in VoxCeleb's layout, `SPEAKER/VIDEO/UTTERANCE`: where they are, and every recording's length.
 
-A wav or flac file is an utterance; its length comes from its header, no audio is decoded. Speakers are read
-side by side, since most of the time on a network's disk is waiting.
+A wav or flac file is an utterance; its length comes from its header, no audio is decoded.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,9 @@ from cmd_speaker.progress import track
 
 SPEAKER = re.compile(r"id\d{5}")
 AUDIO, PACKED = (".wav", ".flac"), ".m4a"
+FIRST_FOLDERS, THREADS = 10, 32
+WAITING = 1e-4
+"""Seconds a file from which on a disk is waited for: in memory it takes a tenth of that."""
 MAX_DEPTH = 3
 """How far below the top folder the folders of speakers may lie: `vox2_dev_aac/dev/aac/id00012`."""
 
@@ -126,17 +129,14 @@ def scan(root: str | Path, wanted: Callable[[str], object] = lambda speaker: Tru
             _relative(tree.root, p) for p in _lost(folder) if SPEAKER.fullmatch(p.name) and wanted(p.name)
         ]
     seen: set[str] = set()
-    with ThreadPoolExecutor() as pool:
-        for part in track(
-            pool.map(partial(_scan_speaker, tree.root), speakers), "Reading headers", len(speakers)
-        ):
-            for recording in part.recordings:
-                (tree.twice if recording.name in seen else tree.recordings).append(recording)
-                seen.add(recording.name)
-            tree.bad |= part.bad
-            tree.packed += part.packed
-            tree.misplaced += part.misplaced
-            tree.lost += part.lost
+    for part in track(_scan_speakers(tree.root, speakers), "Reading headers", len(speakers)):
+        for recording in part.recordings:
+            (tree.twice if recording.name in seen else tree.recordings).append(recording)
+            seen.add(recording.name)
+        tree.bad |= part.bad
+        tree.packed += part.packed
+        tree.misplaced += part.misplaced
+        tree.lost += part.lost
     tree.recordings.sort()
     # What was converted may lie in another folder.
     tree.packed = [name for name in tree.packed if name not in seen and name not in tree.bad]
@@ -160,6 +160,23 @@ class _Part:
     packed: list[str] = field(default_factory=list)
     misplaced: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+
+
+def _scan_speakers(root: Path, folders: Sequence[Path]) -> Iterator[_Part]:
+    """What lies in each folder, in order.
+
+    The first folders tell whether files are waited for, as on a network or a cold disk, where many threads help.
+    What is in memory one thread reads faster than several, which would wait for each other.
+    """
+    first, seconds, files = folders[:FIRST_FOLDERS], 0.0, 1
+    for folder in first:
+        begin = time.perf_counter()
+        part = _scan_speaker(root, folder)
+        seconds += time.perf_counter() - begin
+        files += len(part.recordings)
+        yield part
+    with ThreadPoolExecutor(THREADS if seconds > WAITING * files else 1) as pool:
+        yield from pool.map(partial(_scan_speaker, root), folders[len(first) :])
 
 
 def _scan_speaker(root: Path, folder: Path) -> _Part:

@@ -205,6 +205,6 @@ def test_two_teachers_by_hand():
     loss = SpeakerBrain.compute_objectives(brain, Heard(s, torch.arange(2), {}), batch, sb.Stage.TRAIN)
     assert float(loss) == pytest.approx(0.25 + 2.0 * math.sqrt(2) / 2 + 0.5 * 1.5 / 2)
     assert brain.averages.take() == pytest.approx(
-        {"identity": 0.25, "text.weight": 1, "text.feature": math.sqrt(2) / 2, "text.feature_active": 0.5,
-         "face.weight": 0.5, "face.feature": 0.75, "face.feature_active": 1}
+        {"loss": 0.625 + math.sqrt(2), "identity": 0.25, "text.weight": 1, "text.feature": math.sqrt(2) / 2,
+         "text.feature_active": 0.5, "face.weight": 0.5, "face.feature": 0.75, "face.feature_active": 1}
     )  # fmt: skip

@@ -1,10 +1,11 @@
 """`check-data voxceleb`: counts, layouts and headers of trees in VoxCeleb's form."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cmd_speaker.corpora import check_data, voxceleb
+from cmd_speaker.corpora import check_data, voxceleb, voxceleb_tree
 from cmd_speaker.corpora.voxceleb import VOX1_TEST, VOX2_TEST, Part, part_of
 from cmd_speaker.corpora.voxceleb_tree import Recording, scan
 from cmd_speaker.errors import DataError
@@ -179,3 +180,22 @@ def test_no_folder(tmp_path):
 
 def test_speakers_that_are_not_wanted_are_not_read(tree):
     assert {r.speaker for r in scan(tree, VOX1_SPEAKERS.__contains__).recordings} == set(VOX1_SPEAKERS)
+
+
+@pytest.mark.parametrize(("waiting", "threads"), [(-1.0, 32), (float("inf"), 1)])
+def test_a_slow_disk_is_read_by_many_threads(tree, monkeypatch, waiting, threads):
+    """From the second speaker on; what is found and its order are the same."""
+    started = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, number):
+            started.append(number)
+            super().__init__(number)
+
+    expected = scan(tree)
+    assert len({recording.speaker for recording in expected.recordings}) > 2
+    monkeypatch.setattr(voxceleb_tree, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(voxceleb_tree, "FIRST_FOLDERS", 1)
+    monkeypatch.setattr(voxceleb_tree, "WAITING", waiting)
+    assert scan(tree) == expected
+    assert started == [threads]
