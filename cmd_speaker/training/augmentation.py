@@ -132,13 +132,13 @@ def _draw(end: int) -> int:
 
 def _stretch(path: Path, start: int, length: int) -> np.ndarray:
     """`length` samples of a file, repeated where it ends; where that can be, no others are decoded."""
-    if _is_seekable(path) and start + length <= _length(path):
-        try:
-            return read_audio(path, start=start, stop=start + length, convert=True, min_seconds=0.0)
-        except DataError:
-            # A noise may pause. What is wrong with the whole file is found below.
-            pass
-    return np.take(_read(path), np.arange(start, start + length), mode="wrap")
+    if not _is_seekable(path) or start + length > _length(path):
+        return np.take(_read(path), np.arange(start, start + length), mode="wrap")
+    try:
+        return read_audio(path, start=start, stop=start + length, convert=True, min_seconds=0.0)
+    except DataError:
+        # A noise may pause: the file as a whole is judged, and what is wrong with it is raised.
+        return _read(path)[start : start + length]
 
 
 @cache
