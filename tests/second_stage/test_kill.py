@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.kills import checkpoints, finish
 from tests.training import RECIPE, arguments, weights
 
 pytestmark = pytest.mark.second_stage
@@ -25,12 +26,6 @@ def start(corpus, folder):
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
 
 
 def test_a_killed_run_ends_in_the_bits_of_an_unbroken_one(tiny_speechocean, tmp_path):
@@ -57,8 +52,3 @@ def test_a_killed_run_ends_in_the_bits_of_an_unbroken_one(tiny_speechocean, tmp_
     logs = [(tmp_path / name / "train_log.txt").read_text().splitlines() for name in ("killed", "unbroken")]
     # A kill between the log and the checkpoint of an epoch writes its line twice, and it is the same line.
     assert list(dict.fromkeys(logs[0])) == logs[1]
-
-
-def checkpoints(folder):
-    """Names of the finished checkpoints."""
-    return {path.parent.name for path in folder.glob("checkpoints/CKPT*/COMPLETE")}

@@ -10,6 +10,7 @@ import time
 import pytest
 import soundfile
 
+from tests.kills import finish
 from tests.shards import RATE, content, manifest_of, noise
 
 pytestmark = pytest.mark.second_stage
@@ -20,11 +21,6 @@ def start(manifest, out):
     line = [sys.executable, "-c", "from cmd_speaker.cli import main; main()", "pack", str(manifest.path)]
     line += ["--out", str(out), "--data-root", str(manifest.path.parent), "--shard-size", "0.5"]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
-
-
-def finish(process):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
 
 
 def finished(folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kills import checkpoints, finish
 from tests.training import RECIPE, arguments, weights
 
 pytestmark = pytest.mark.second_stage
@@ -29,12 +30,6 @@ def start(corpus, folder):
     )  # fmt: skip
 
 
-def finish(process):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    return output
-
-
 def kill(process, corpus):
     """All that was started for the run: `torchrun`, its processes, which have sessions of their own, and readers.
 
@@ -46,11 +41,6 @@ def kill(process, corpus):
                 if f"{MARK}={corpus}".encode() in environment.read_bytes():
                     os.kill(int(environment.parent.name), signal.SIGKILL)
     process.communicate()
-
-
-def checkpoints(folder):
-    """Names of the finished checkpoints."""
-    return {path.parent.name for path in folder.glob("checkpoints/CKPT*/COMPLETE")}
 
 
 def test_two_processes_that_are_killed_end_in_the_bits_of_an_unbroken_run(tiny_speechocean, tmp_path):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.kills import finish
 from tests.studies import SIMPLE, calls
 
 pytestmark = pytest.mark.second_stage
@@ -29,12 +30,6 @@ def start(path, out, *more):
     )
 
 
-def finish(process):
-    output, _ = process.communicate(timeout=500)
-    assert process.returncode == 0, output
-    return output
-
-
 def begun(process, out, number):
     """Wait until so many runs were begun."""
     while process.poll() is None and len(calls(out)) < number:
@@ -52,7 +47,7 @@ def compared(out):
 
 def test_a_killed_study_goes_on_and_does_no_finished_run_again(write_study, tmp_path):
     path, out, unbroken = write_study(SLOW), tmp_path / "killed", tmp_path / "unbroken"
-    finish(start(path, unbroken))
+    finish(start(path, unbroken), timeout=500)
     finished = 0
     for number in (3, 8):
         process = start(path, out)
@@ -64,7 +59,7 @@ def test_a_killed_study_goes_on_and_does_no_finished_run_again(write_study, tmp_
     # Its last children may still run: the next call waits for them, and does not train beside them.
     done = {p.stem for p in (out / "runs").glob("*.json") if json.loads(p.read_text())["state"] == "finished"}
     before = calls(out)
-    finish(start(path, out))
+    finish(start(path, out), timeout=500)
     assert 0 < len(done) < RUNS
     assert not {name.partition("/")[2] for name in calls(out)[len(before) :]} & done
     assert states(out) == ["finished"] * RUNS
@@ -116,5 +111,8 @@ def test_a_study_of_the_recipe_from_corpus_to_noise(tiny_speechocean, tmp_path):
     made = list((tmp_path / "out" / "noise").rglob("*.npz"))
     before = {path: path.stat().st_mtime_ns for path in made}
     assert len(before) == 2 * 2 * 2
-    finish(start(tmp_path / "study.yaml", tmp_path / "out", "--data_folder", str(tiny_speechocean())))
+    finish(
+        start(tmp_path / "study.yaml", tmp_path / "out", "--data_folder", str(tiny_speechocean())),
+        timeout=500,
+    )
     assert {path: path.stat().st_mtime_ns for path in made} == before
