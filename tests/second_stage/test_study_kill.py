@@ -99,7 +99,8 @@ def test_a_study_of_the_recipe_from_corpus_to_noise(tiny_speechocean, tmp_path):
     }
     (tmp_path / "study.yaml").write_text(json.dumps(study))
     output = finish(
-        start(tmp_path / "study.yaml", tmp_path / "out", "--data_folder", str(tiny_speechocean()))
+        start(tmp_path / "study.yaml", tmp_path / "out", "--data_folder", str(tiny_speechocean())),
+        timeout=500,
     )
     assert "Nothing was shown to help." in output
     results = json.loads((tmp_path / "out" / "results.json").read_text())
