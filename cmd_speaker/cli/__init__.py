@@ -10,6 +10,7 @@ from cmd_speaker.cli import (  # noqa: F401
     calibrate,
     check_data,
     convert,
+    demo,
     embed,
     evaluate,
     faces,

@@ -82,8 +82,8 @@ class PyannoteSpeakerModel(Model):
         else:
             features = self.encoder.features(waveforms[:, 0])
             rows = [
-                self._embed(*row, mask)
-                for *row, own in zip(waveforms[:, 0], features, masks, strict=True)
+                self._embed(samples, frames, mask)
+                for samples, frames, own in zip(waveforms[:, 0], features, masks, strict=True)
                 for mask in own
             ]
             embeddings = torch.stack(rows).unflatten(0, masks.shape[:2])
