@@ -22,7 +22,6 @@ from cmd_speaker.errors import CmdSpeakerError, DataError
 from cmd_speaker.report.markup import Markup, element
 
 CLIPS = ("A", "B")
-NOTHING = ""
 Clips = dict[str, Clip]
 """The clips of one visitor by their letters."""
 QUEUE: dict[str, Any] = {"concurrency_id": "desk", "concurrency_limit": 1, "api_visibility": "private"}

@@ -24,6 +24,13 @@ POLICY = (
     "frame-ancestors 'none'"
 )
 """A browser that keeps to it loads nothing from, and sends nothing to, anywhere else."""
+BUTTON = {
+    "background_fill": "#0b57a4",
+    "background_fill_hover": "#084580",
+    "border_color": "#0b57a4",
+    "border_color_hover": "#084580",
+    "text_color": "#ffffff",
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -59,7 +66,14 @@ def serve(
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         page = Page(Desk(model, registry or Path(folder) / "registry", point, device)).build()
-        theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+        # Fonts of the machine, since the theme's own come from the internet; and a button that can be read.
+        theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
+            **{
+                f"button_primary_{part}{suffix}": colour
+                for part, colour in BUTTON.items()
+                for suffix in ("", "_dark")
+            }
+        )
         try:
             page.launch(
                 server_name=host, server_port=port, share=False, quiet=True, inbrowser=False, show_error=True,

@@ -35,6 +35,8 @@ def project(embeddings: np.ndarray) -> Projection:
     places = np.zeros((len(units), 2))
     count = min(2, len(singular))
     places[:, :count] = left[:, :count] * singular[:count]
+    # What is left of nothing by rounding is nothing.
+    places[np.abs(places) < 1e-6] = 0
     places *= np.where(places[np.abs(places).argmax(axis=0), [0, 1]] < 0, -1, 1)
     power = np.append(singular**2, [0.0, 0.0])
     total = power.sum() or 1.0
@@ -55,11 +57,13 @@ def draw_map(speakers: Mapping[str, Sequence[np.ndarray]], clips: Mapping[str, n
     x, y = projection.places.T
     plot = Plot(*(_axis(*each) for each in zip(("first", "second"), (x, y), projection.shares, strict=True)))
     signs = {name: _sign(k) for k, name in enumerate(_nearest(speakers, clips))}
+    clipped = list(zip(clips, x[len(owners) :], y[len(owners) :], strict=True))
+    for _, left, top in clipped:
+        plot.marker(left, top, "circle", "clip")
     for left, top, name in zip(x, y, owners, strict=False):
         plot.marker(left, top, *signs.get(name, ("circle", "other")))
-    for letter, left, top in zip(clips, x[len(owners) :], y[len(owners) :], strict=True):
-        plot.marker(left, top, "circle", "clip")
-        plot.text(left, top, f"  {letter}")
+    for letter, left, top in clipped:
+        plot.text(left, top, f"\u2002{letter}")
     described = (
         f"{len(owners)} recordings of {len(speakers)} enrolled speakers, and the clips {' and '.join(clips)}. "
         "What lies close together on the map may still differ in directions that it does not show."
@@ -69,7 +73,7 @@ def draw_map(speakers: Mapping[str, Sequence[np.ndarray]], clips: Mapping[str, n
 
 def _axis(number: str, values: np.ndarray, share: float) -> Axis:
     margin = 0.08 * float(np.ptp(values) or 1.0)
-    label = f"{number} principal component ({share:.0%} of the variance)"
+    label = f"{number} component ({share:.0%} of the variance)"
     return linear_axis(label, float(values.min()) - margin, float(values.max()) + margin)
 
 
@@ -95,5 +99,6 @@ def _legend(signs: Mapping[str, tuple[str, str]], speakers: int, clips: Mapping[
     rows = [(sign, name) for name, sign in signs.items()]
     if speakers > len(signs):
         rows.append((("circle", "other"), f"{speakers - len(signs)} others"))
-    rows += [(("circle", "clip"), f"clip {letter}") for letter in clips]
+    if clips:
+        rows.append((("circle", "clip"), f"clip {' and clip '.join(clips)}"))
     return legend([(sample(*sign), name) for sign, name in rows])

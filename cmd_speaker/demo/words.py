@@ -8,7 +8,7 @@ import io
 import soundfile
 
 from cmd_speaker.audio import SAMPLE_RATE
-from cmd_speaker.demo.desk import Answer, Answers, Clip, Desk
+from cmd_speaker.demo.desk import Answers, Clip, Desk
 from cmd_speaker.errors import CmdSpeakerError
 from cmd_speaker.report.markup import Markup, element, joined
 
@@ -62,29 +62,25 @@ def describe_identification(letter: str, found: Answers) -> Markup:
     """Who a clip may be, the likeliest first."""
     first = found.answers[0]
     who = {None: "No decision", True: first.name, False: "Nobody who is enrolled"}[first.yes]
-    head = element("tr", *(element("th", name, scope="col") for name in ("Speaker", "Score", "LLR")))
-    rows = [
-        element(
-            "tr", element("th", a.name, scope="row"), element("td", f"{a.score:.4f}"), element("td", _llr(a))
-        )
-        for a in found.answers
-    ]
-    threshold = ""
+    columns, threshold = ["Speaker", "Score"], ""
     if first.rule is not None:
+        columns.append("LLR")
         threshold = (
-            f", threshold {first.rule.threshold:.2f} at prior {first.rule.point} that it is any of them"
+            f"; threshold {first.rule.threshold:.2f} at prior {first.rule.point} that it is any of them"
         )
+    head = element("tr", *(element("th", name, scope="col") for name in columns))
+    rows = []
+    for answer in found.answers:
+        values = [f"{answer.score:.4f}"] + ([] if answer.llr is None else [f"{answer.llr:+.2f}"])
+        cells = [element("td", value) for value in values]
+        rows.append(element("tr", element("th", answer.name, scope="row"), *cells))
     caption = element("caption", f"Clip {letter} against everybody enrolled{threshold}")
     table = element("table", caption, element("thead", head), element("tbody", *rows))
-    return joined(element("p", f"{who}", class_="decision"), table, _notes(found))
-
-
-def _llr(answer: Answer) -> str:
-    return "-" if answer.llr is None else f"{answer.llr:+.2f}"
+    return joined(element("p", who, class_="decision"), table, _notes(found))
 
 
 def _notes(found: Answers) -> Markup:
     notes = list(found.warnings)
     if found.answers[0].rule is None:
-        notes.append(UNCALIBRATED.rstrip("."))
+        notes.append("Score only: without a calibration no decision follows")
     return joined(*(element("p", f"{note}.", class_="note") for note in notes))
