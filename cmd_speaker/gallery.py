@@ -89,7 +89,7 @@ class Gallery:
         return combine(scores, self.voices.starts, self.backend.enrolment) if self._combines else scores
 
     def measure(self, column: str) -> np.ndarray:
-        """A quality measure of every speaker: `duration` (all recordings together), mean `norm` or `cohort_mean`."""
+        """Of every speaker the sum of `duration`, the mean `norm` or the `cohort_mean`: float64 [N]."""
         if column == "cohort_mean":
             return self.backend.top_means(self.backend.points(self.averages))
         if column == "duration":

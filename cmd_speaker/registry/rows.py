@@ -75,7 +75,7 @@ class Rows:
     def _content(self, row: Row) -> Content:
         try:
             return unpack(self._seal.open(row.content, self._bound + row.speaker + row.recording))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise DataError(
                 "the registry was changed", file=self.store.path, row=row.id,
                 expected="what cmd-speaker wrote", found=error, fix=REMAKE,

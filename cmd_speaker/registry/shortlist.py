@@ -17,8 +17,8 @@ from cmd_speaker.errors import UsageError
 CANDIDATES = 100
 CELLS_PER_ROOT = 4
 """Cells: so many times the square root of the number of speakers, as faiss recommends."""
-SEARCHED = 0.1
-"""The share of the cells that is searched."""
+WANTED = 0.99
+"""The recall for which so many cells are searched as are needed."""
 TRAINED_ON = 64
 """Speakers a cell from which k-means learns; more bring little."""
 QUERIES = 256
@@ -31,7 +31,8 @@ class Shortlist:
     """The speakers whose mean directions, float32 [N, D] of length 1, are `averages`.
 
     `recall` is measured when it is made: the share of made-up recordings, at a cosine of 0.6 with one of the
-    speakers each, whose nearest speaker is among the candidates. Raises `UsageError` without faiss.
+    speakers each, whose nearest speaker is among the candidates; others than those that set the number of cells
+    searched. Raises `UsageError` without faiss.
     """
 
     def __init__(self, averages: np.ndarray) -> None:
@@ -48,8 +49,10 @@ class Shortlist:
         self._index.cp.seed, self._index.cp.max_points_per_centroid = SEED + 1, TRAINED_ON
         self._index.train(averages)
         self._index.add(averages)
-        self._index.nprobe = math.ceil(SEARCHED * cells)
-        self.recall = self._measure(averages)
+        rng = np.random.default_rng(SEED)
+        while self._measure(averages, rng) < WANTED and self._index.nprobe < cells:
+            self._index.nprobe = min(2 * self._index.nprobe, cells)
+        self.recall = self._measure(averages, rng)
 
     def nearest(self, unit: np.ndarray) -> np.ndarray:
         """The speakers nearest to one direction [1, D], at most 100 of them, in the order of their enrolment."""
@@ -58,12 +61,11 @@ class Shortlist:
 
     def __str__(self) -> str:
         return (
-            f"approximate search: the nearest speaker of {QUERIES} made-up recordings was among its "
-            f"{CANDIDATES} candidates in {self.recall:.1%}"
+            f"approximate search in {self._index.nprobe} of {self._index.nlist} cells: the nearest speaker of "
+            f"{QUERIES} made-up recordings was among its {CANDIDATES} candidates in {self.recall:.1%}"
         )
 
-    def _measure(self, averages: np.ndarray) -> float:
-        rng = np.random.default_rng(SEED)
+    def _measure(self, averages: np.ndarray, rng: np.random.Generator) -> float:
         targets = averages[rng.integers(0, len(averages), QUERIES)]
         noise = rng.standard_normal(targets.shape, dtype=np.float32)
         noise -= np.einsum("nd,nd->n", noise, targets)[:, np.newaxis] * targets
