@@ -12,6 +12,7 @@ import typer
 
 from cmd_speaker.cli.app import Device, app
 from cmd_speaker.cli.decide import Point, parse_point, warn
+from cmd_speaker.cli.registry import KeyFile
 
 
 @app.command()
@@ -28,6 +29,7 @@ def demo(
         str, typer.Option(help="Address to listen at; any but this machine's own opens the page to others.")
     ] = "127.0.0.1",
     point: Point = None,
+    key_file: KeyFile = None,
     device: Device = "cpu",
 ) -> None:
     """Open a local web page: compare two clips, enrol and identify speakers, see a map of embeddings.
@@ -35,6 +37,7 @@ def demo(
     Ctrl-C ends it. Nothing is sent anywhere; uploads are deleted once they were heard.
     """
     from cmd_speaker.demo.server import is_loopback, serve
+    from cmd_speaker.registry import read_key
 
     if not is_loopback(host):
         warn(
@@ -45,8 +48,15 @@ def demo(
         )
     # Asked to end in whatever way, the page takes its files along.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    operating_point = parse_point(point) if point else None
-    with serve(model, registry, host=host, port=port, point=operating_point, device=device) as page:
+    with serve(
+        model,
+        registry,
+        host=host,
+        port=port,
+        point=parse_point(point) if point else None,
+        device=device,
+        key=read_key(key_file, registry),
+    ) as page:
         print(f"{page.local_url}  (Ctrl-C ends it)", flush=True)
         if registry is None:
             print(

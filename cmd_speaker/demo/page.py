@@ -111,8 +111,9 @@ class Page:
 
     def enrol(self, letter: str, name: str, clips: Clips) -> tuple[Any, ...]:
         def enrolled() -> Markup:
-            self.desk.enrol(name, _clip(clips, letter))
-            return element("p", f"Clip {letter} is enrolled as {name.strip()}.", role="status")
+            added = self.desk.enrol(name, _clip(clips, letter))
+            words = f"is enrolled as {name.strip()}" if added else f"was enrolled as {name.strip()} before"
+            return element("p", f"Clip {letter} {words}.", role="status")
 
         return self._said(enrolled), *self.look(clips)
 
@@ -120,21 +121,19 @@ class Page:
         def forgotten() -> Markup:
             if name is None:
                 raise DataError("nobody is chosen", fix="Choose who shall be forgotten under Enrolled")
-            self.desk.forget(name)
+            self.desk.registry.forget(name)
             return element("p", f"{name} is forgotten, embeddings included.", role="status")
 
         return self._said(forgotten), *self.look(clips)
 
     def look(self, clips: Clips) -> tuple[Any, Markup]:
         """Who is enrolled, and the map."""
-        return gr.Dropdown(list(self.desk.registry().speakers), value=None), self._map(clips)
+        names = [speaker.name for speaker in self.desk.registry.speakers()]
+        return gr.Dropdown(names, value=None), self._map(clips)
 
     def _map(self, clips: Clips) -> Markup:
-        speakers = {
-            name: [each.recording.embedding for each in own]
-            for name, own in self.desk.registry().speakers.items()
-        }
-        return draw_map(speakers, {letter: clips[letter].recording.embedding for letter in sorted(clips)})
+        vectors = {letter: clips[letter].recording.embedding for letter in sorted(clips)}
+        return draw_map(self.desk.registry.embeddings(), vectors)
 
     def _said(self, action: Callable[[], Markup]) -> Markup:
         """What an action says, or what was wrong."""

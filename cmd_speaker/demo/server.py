@@ -50,8 +50,11 @@ def serve(
     port: int | None = None,
     point: OperatingPoint | None = None,
     device: str = "cpu",
+    key: bytes | None = None,
 ) -> Iterator[gr.Blocks]:
     """Serve the page until the block ends; then whatever was uploaded, and a registry of its own, are gone.
+
+    `key` is that of an encrypted registry.
 
     Raises `UsageError` where Gradio is missing or the port is taken, and as `Desk`.
     """
@@ -65,7 +68,8 @@ def serve(
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-        page = Page(Desk(model, registry or Path(folder) / "registry", point, device)).build()
+        desk = Desk(model, registry or Path(folder) / "registry", point, device, key)
+        page = Page(desk).build()
         # Fonts of the machine, since the theme's own come from the internet; and a button that can be read.
         theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
             **{
@@ -88,6 +92,7 @@ def serve(
             yield page
         finally:
             page.close(verbose=False)
+            desk.registry.close()
 
 
 def _middleware(host: str) -> list[Any]:

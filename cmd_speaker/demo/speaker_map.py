@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,8 @@ def project(embeddings: np.ndarray) -> Projection:
     return Projection(places, (float(power[0] / total), float(power[1] / total)))
 
 
-def draw_map(speakers: Mapping[str, Sequence[np.ndarray]], clips: Mapping[str, np.ndarray]) -> Markup:
-    """The map of the speakers' embeddings [D] and of the clips', by the letter that stands for each.
+def draw_map(speakers: Mapping[str, np.ndarray], clips: Mapping[str, np.ndarray]) -> Markup:
+    """The map of the speakers' embeddings [n, D] and of the clips' [D], by the letter that stands for each.
 
     Speakers differ by shape and colour and are named beside it; clips are letters. Only the speakers nearest to
     the clips have a sign of their own where there are more than `NAMED`.
@@ -84,7 +84,7 @@ def _sign(k: int) -> tuple[str, str]:
     return list(SHAPES)[place], colour if turn == 0 else f"{colour} full"
 
 
-def _nearest(speakers: Mapping[str, Sequence[np.ndarray]], clips: Mapping[str, np.ndarray]) -> list[str]:
+def _nearest(speakers: Mapping[str, np.ndarray], clips: Mapping[str, np.ndarray]) -> list[str]:
     """At most `NAMED` speakers in their own order, those whose recordings are nearest to a clip."""
 
     def nearness(name: str) -> float:

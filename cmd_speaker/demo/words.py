@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import soundfile
 
 from cmd_speaker.audio import SAMPLE_RATE
-from cmd_speaker.demo.desk import Answers, Clip, Desk
+from cmd_speaker.demo.desk import Clip, Desk, Verdict
 from cmd_speaker.errors import CmdSpeakerError
+from cmd_speaker.registry import Identification
 from cmd_speaker.report.markup import Markup, element, joined
 
 UNCALIBRATED = (
@@ -43,44 +45,40 @@ def describe_mistake(error: CmdSpeakerError) -> Markup:
     return element("p", str(error), class_="mistake", role="alert")
 
 
-def describe_comparison(found: Answers) -> Markup:
+def describe_comparison(found: Verdict) -> Markup:
     """Score, LLR, threshold and decision of two clips."""
-    (answer,) = found.answers
-    decision = {None: "No decision", True: "Same speaker", False: "Different speakers"}[answer.yes]
-    rows = [("Score", f"{answer.score:.4f}")]
-    if answer.rule is not None:
+    decision = {None: "No decision", True: "Same speaker", False: "Different speakers"}[found.same]
+    rows = [("Score", f"{found.score:.4f}")]
+    if found.llr is not None:
         rows += [
-            ("Log-likelihood ratio (LLR)", f"{answer.llr:+.2f}"),
-            ("Threshold of the LLR", f"{answer.rule.threshold:.2f} at prior {answer.rule.point}"),
+            ("Log-likelihood ratio (LLR)", f"{found.llr:+.2f}"),
+            ("Threshold of the LLR", f"{found.threshold:.2f} at prior {found.point}"),
         ]
     cells = [element("tr", element("th", name, scope="row"), element("td", value)) for name, value in rows]
     table = element("table", element("caption", "Clip A against clip B"), element("tbody", *cells))
-    return joined(element("p", decision, class_="decision"), table, _notes(found))
+    return joined(element("p", decision, class_="decision"), table, _notes(found.warnings, found.same))
 
 
-def describe_identification(letter: str, found: Answers) -> Markup:
+def describe_identification(letter: str, found: Identification) -> Markup:
     """Who a clip may be, the likeliest first."""
-    first = found.answers[0]
-    who = {None: "No decision", True: first.name, False: "Nobody who is enrolled"}[first.yes]
-    columns, threshold = ["Speaker", "Score"], ""
-    if first.rule is not None:
+    who = {None: "No decision", True: found.name or "", False: "Nobody who is enrolled"}[found.known]
+    columns, caption = ["Speaker", "Score"], f"Clip {letter} against {found.speakers} enrolled"
+    if found.threshold is not None:
         columns.append("LLR")
-        threshold = (
-            f"; threshold {first.rule.threshold:.2f} at prior {first.rule.point} that it is any of them"
-        )
+        caption += f"; threshold {found.threshold:.2f} at prior {found.point} that it is any of them"
     head = element("tr", *(element("th", name, scope="col") for name in columns))
     rows = []
-    for answer in found.answers:
-        values = [f"{answer.score:.4f}"] + ([] if answer.llr is None else [f"{answer.llr:+.2f}"])
+    for each in found.candidates:
+        values = [f"{each.score:.4f}"] + ([] if each.llr is None else [f"{each.llr:+.2f}"])
         cells = [element("td", value) for value in values]
-        rows.append(element("tr", element("th", answer.name, scope="row"), *cells))
-    caption = element("caption", f"Clip {letter} against everybody enrolled{threshold}")
-    table = element("table", caption, element("thead", head), element("tbody", *rows))
-    return joined(element("p", who, class_="decision"), table, _notes(found))
+        rows.append(element("tr", element("th", each.name, scope="row"), *cells))
+    table = element("table", element("caption", caption), element("thead", head), element("tbody", *rows))
+    return joined(element("p", who, class_="decision"), table, _notes(found.warnings, found.known))
 
 
-def _notes(found: Answers) -> Markup:
-    notes = list(found.warnings)
-    if found.answers[0].rule is None:
-        notes.append("Score only: without a calibration no decision follows")
+def _notes(warnings: Sequence[str], decision: bool | None) -> Markup:
+    notes = [
+        *warnings,
+        *(["Score only: without a calibration no decision follows"] if decision is None else []),
+    ]
     return joined(*(element("p", f"{note}.", class_="note") for note in notes))
