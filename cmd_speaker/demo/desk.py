@@ -10,7 +10,7 @@ import numpy as np
 
 from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
 from cmd_speaker.decision import Decider, Recording
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.files import file_checksum
 from cmd_speaker.model import SpeakerModel
@@ -50,7 +50,7 @@ class Desk:
     """A model with its calibration, and a registry, which is begun where there is none.
 
     `point` is the operating point of decisions; None: that of the calibration. Raises as `SpeakerModel.load`,
-    `Decider.load` and `Registry.begin`.
+    `Decider.load` and `Registry.begin`, and `UsageError` for a point where no calibration is.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Desk:
         self.model = SpeakerModel.load(folder, device)
         self.decider = Decider.load(folder, self.model.checksum)
         self.registry = Registry.begin(registry, self.model.checksum, folder, key)
+        if point is not None and self.registry.decider(folder).calibration is None:
+            raise UsageError("--point needs a calibration: make one with cmd-speaker calibrate --into")
 
     def take(self, path: str | Path) -> Clip:
         """Read and embed a clip, at any sample rate and with any number of channels.
