@@ -25,7 +25,9 @@ CLIPS = ("A", "B")
 Clips = dict[str, Clip]
 """The clips of one visitor by their letters."""
 QUEUE: dict[str, Any] = {"concurrency_id": "desk", "concurrency_limit": 1, "api_visibility": "private"}
-"""One thing at a time: the registry is read, changed and written."""
+"""One thing at a time, so that the page shows the registry as it is."""
+QUICK: dict[str, Any] = {**QUEUE, "show_progress": "hidden"}
+"""What takes no time, so that a display of progress would only flicker."""
 
 
 class Page:
@@ -54,13 +56,13 @@ class Page:
             shown = gr.HTML(elem_id="map")
             for letter, (audio, said) in inputs.items():
                 audio.input(partial(self.take, letter), [audio, clips], [audio, clips, said, shown], **QUEUE)
-            compare.click(self.compare, clips, result, **QUEUE)
+            compare.click(self.compare, clips, result, **QUICK)
             enrol, identify, forget = buttons
             changed = [people, names, shown]
-            enrol.click(self.enrol, [which, name, clips], changed, **QUEUE)
-            identify.click(self.identify, [which, clips], people, **QUEUE)
-            forget.click(self.forget, [names, clips], changed, **QUEUE)
-            page.load(self.look, clips, [names, shown], **QUEUE)
+            enrol.click(self.enrol, [which, name, clips], changed, **QUICK)
+            identify.click(self.identify, [which, clips], people, **QUICK)
+            forget.click(self.forget, [names, clips], changed, **QUICK)
+            page.load(self.look, clips, [names, shown], **QUICK)
         return page
 
     def _inputs(self) -> dict[str, tuple[gr.Audio, gr.HTML]]:

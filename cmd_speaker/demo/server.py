@@ -58,16 +58,17 @@ def serve(
 
     Raises `UsageError` where Gradio is missing or the port is taken, and as `Desk`.
     """
-    try:
-        import gradio
-    except ImportError as error:
-        raise UsageError("the demo needs Gradio: pip install 'cmd-speaker[demo]'") from error
-    from cmd_speaker.demo.page import Page
-
     with TemporaryDirectory(prefix="cmd-speaker-demo-") as folder:
         uploads = Path(folder) / "uploads"
         uploads.mkdir()
+        # Gradio looks for this when it is imported, too.
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+        try:
+            import gradio
+        except ImportError as error:
+            raise UsageError("the demo needs Gradio: pip install 'cmd-speaker[demo]'") from error
+        from cmd_speaker.demo.page import Page
+
         desk = Desk(model, registry or Path(folder) / "registry", point, device, key)
         page = Page(desk).build()
         # Fonts of the machine, since the theme's own come from the internet; and a button that can be read.
