@@ -24,7 +24,7 @@ from tests.registries import KEY, MODEL, counts, enrolled, folder_bytes
 
 pytestmark = pytest.mark.second_stage
 COMMAND = "from cmd_speaker.cli import main; main()"
-KILLS, FILES = 20, 60
+KILLS, FILES = 20, 90
 CHURN = """
 import sys
 from tests.registries import KEY, MODEL, enrolled
@@ -76,7 +76,7 @@ def test_the_command_is_killed(made, tmp_path):
     registry, rng = tmp_path / "reg", random.Random(0)
     names = {f"person {k % 3}": [made / f"{j}.wav" for j in range(k, FILES, 3)] for k in range(3)}
     jobs = [["enroll", registry, name, *files, "--model", made / "model"] for name, files in names.items()]
-    killed = broken_off = done = 0
+    killed = broken_off = 0
     while killed < KILLS:
         before = rows(registry)
         process = start(COMMAND, *jobs[killed % 3])
@@ -87,13 +87,7 @@ def test_the_command_is_killed(made, tmp_path):
         process.communicate()
         killed += 1
         broken_off += (registry / f"{FILE_NAME}-journal").exists()
-        after = rows(registry)
-        assert after >= before, "what was enrolled stays"
-        if after == FILES:
-            done += 1
-            for name in names:
-                with Registry.open(registry) as opened:
-                    opened.forget(name)
+        assert rows(registry) >= before, "what was enrolled stays"
     for job in jobs:
         process = start(COMMAND, *job)
         output, _ = process.communicate(timeout=300)
@@ -102,7 +96,7 @@ def test_the_command_is_killed(made, tmp_path):
         assert counts(opened) == {name: len(files) for name, files in names.items()}, "nothing doubled"
         for name, files in names.items():
             assert {opened.holder(file_checksum(file)) for file in files} == {name}, "nothing lost"
-    print(f"{killed} kills, {broken_off} within a transaction, {done} times complete")
+    print(f"{killed} kills, {broken_off} within a transaction")
 
 
 @pytest.mark.parametrize("way", ["open", "encrypted"])
