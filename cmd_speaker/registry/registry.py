@@ -102,7 +102,11 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         way = relative_to(folder, Path(model_folder))
         registry = cls(folder, open_rows(folder, key, (model, way)))
-        registry.check_model(model, model_folder)
+        try:
+            registry.check_model(model, model_folder)
+        except DataError:
+            registry.close()
+            raise
         registry.model_path = way
         return registry
 

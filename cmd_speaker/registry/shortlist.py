@@ -57,7 +57,9 @@ class Shortlist:
     def nearest(self, unit: np.ndarray) -> np.ndarray:
         """The speakers nearest to one direction [1, D], at most 100 of them, in the order of their enrolment."""
         found = self._index.search(unit, CANDIDATES)[1][0]
-        return np.sort(found[found >= 0])
+        found = np.sort(found[found >= 0])
+        # Cells may be empty.
+        return found if len(found) else np.arange(self._index.ntotal)
 
     def __str__(self) -> str:
         return (

@@ -22,6 +22,8 @@ FORMAT_VERSION = 2
 """Version 1 was `registry.json` with embeddings beside it; see `cmd_speaker.registry.migration`."""
 APPLICATION_ID = 0x434D4453  # "CMDS", for `file` and for us
 WAIT_SECONDS = 60
+SETTINGS = ("secure_delete = ON", "temp_store = MEMORY", "synchronous = EXTRA", "trusted_schema = OFF")
+"""`EXTRA`: else a loss of power may bring back who was forgotten a moment ago."""
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT_VERSION};
@@ -72,7 +74,7 @@ class Store:
             self._db = sqlite3.connect(
                 self.path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )  # fmt: skip
-            for setting in ("secure_delete = ON", "temp_store = MEMORY", "synchronous = FULL"):
+            for setting in SETTINGS:
                 self._db.execute(f"PRAGMA {setting}")
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cmd_speaker.errors import UsageError
 from cmd_speaker.registry import Registry, read_key
 from cmd_speaker.registry.seal import KEY_VARIABLE
-from cmd_speaker.registry.store import FILE_NAME, Store
+from cmd_speaker.registry.store import FILE_NAME, Identity, Store
 from tests.refusals import refused
 from tests.registries import COSINE, KEY, MODEL, counts, enrolled, folder_bytes, recording
 
@@ -42,7 +42,7 @@ def key(request):
 
 
 def test_forgotten_people_leave_no_byte(tmp_path, key):
-    people = [person(number) for number in range(120)]
+    people = [person(number) for number in range(80)]
     rng = random.Random(0)
     with Registry.begin(tmp_path, MODEL, tmp_path, key) as registry:
         for name, recordings in people:
@@ -53,13 +53,36 @@ def test_forgotten_people_leave_no_byte(tmp_path, key):
                 "the search finds what is there"
             )
         tags = {name: registry._rows._seal.tag("speaker", name) for name, _ in people}
-        gone = rng.sample(people, 40)
+        gone = rng.sample(people, 20)
         for name, recordings in gone:
             registry.forget(name)
             assert traces(tmp_path, name, recordings) == []
             assert tags[name] not in folder_bytes(tmp_path), "nor what was derived of the name"
         assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
         assert set(counts(registry)) == {name for name, _ in people} - {name for name, _ in gone}
+
+
+def test_copies_that_split_pages_keep_are_gone(tmp_path):
+    """With `secure_delete` alone, SQLite 3.40 leaves tags and the head of a row here, in gaps of pages."""
+    rng, live, gone = random.Random(0), [], []
+    store = Store(tmp_path)
+    with store.writing():
+        store.begin(Identity("00", MODEL, "model", "none", b""))
+        for _ in range(4000):
+            if live and rng.random() < 0.45:
+                gone.append(live.pop(rng.randrange(len(live))))
+                store.remove(gone[-1][0])
+            else:
+                size = rng.choice([100, 300, 900, 1200, 2500, 5000])
+                live.append((rng.randbytes(16), rng.randbytes(16), rng.randbytes(size)))
+                store.add(*live[-1])
+    store.finish()
+    content = (tmp_path / FILE_NAME).read_bytes()
+    store.close()
+    assert len(gone) > 1500
+    ends = [part for *tags, row in gone for part in (*tags, row[:16], row[-16:])]
+    assert not [part for part in ends if part in content]
+    assert all(part in content for *tags, row in live for part in (*tags, row[:16]))
 
 
 def test_a_deletion_broken_off_is_finished_at_the_next_opening(tmp_path, monkeypatch):
@@ -127,11 +150,12 @@ def test_a_key_too_many_is_refused(tmp_path):
     assert refused(lambda: Registry.open(tmp_path, KEY), "not encrypted")
 
 
+CUT = "CAST(substr(content, 1, 20) || x'00' || substr(content, 22) AS BLOB)"
 CHANGES = (
     "UPDATE registry SET cipher = 'none'",
     f"UPDATE registry SET model = '{'b' * 64}'",
     "UPDATE recordings SET content = (SELECT content FROM recordings WHERE id = 2) WHERE id = 1",
-    "UPDATE recordings SET content = CAST(substr(content, 1, 20) || x'00' || substr(content, 22) AS BLOB) WHERE id = 1",
+    f"UPDATE recordings SET content = {CUT} WHERE id = 1",
     "UPDATE recordings SET content = 'text' WHERE id = 1",
     "UPDATE recordings SET speaker = zeroblob(16) WHERE id = 1",
 )
