@@ -114,7 +114,9 @@ class Page:
     def enrol(self, letter: str, name: str, clips: Clips) -> tuple[Any, ...]:
         def enrolled() -> Markup:
             added = self.desk.enrol(name, _clip(clips, letter))
-            words = f"is enrolled as {name.strip()}" if added else f"was enrolled as {name.strip()} before"
+            words = f"{'is' if added else 'was'} enrolled as {name.strip()}{'' if added else ' before'}"
+            own = self.desk.registry.recordings(name)
+            words += f", who has {own} recording{'s' if own > 1 else ''}"
             return element("p", f"Clip {letter} {words}.", role="status")
 
         return self._said(enrolled), *self.look(clips)
