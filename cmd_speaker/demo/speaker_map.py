@@ -58,12 +58,11 @@ def draw_map(speakers: Mapping[str, np.ndarray], clips: Mapping[str, np.ndarray]
     plot = Plot(*(_axis(*each) for each in zip(("first", "second"), (x, y), projection.shares, strict=True)))
     signs = {name: _sign(k) for k, name in enumerate(_nearest(speakers, clips))}
     clipped = list(zip(clips, x[len(owners) :], y[len(owners) :], strict=True))
-    for _, left, top in clipped:
+    for letter, left, top in clipped:
         plot.marker(left, top, "circle", "clip")
+        plot.text(left, top, f"\u2002{letter}")
     for left, top, name in zip(x, y, owners, strict=False):
         plot.marker(left, top, *signs.get(name, ("circle", "other")))
-    for letter, left, top in clipped:
-        plot.text(left, top, f"\u2002{letter}")
     described = (
         f"{len(owners)} recordings of {len(speakers)} enrolled speakers, and the clips {' and '.join(clips)}. "
         "What lies close together on the map may still differ in directions that it does not show."

@@ -25,7 +25,13 @@ def describe_model(desk: Desk) -> Markup:
     description = desk.model.description
     calibration = desk.decider.calibration
     facts = f"{desk.folder.resolve().name}: {description['architecture']}, {desk.model.checksum[:12]}. "
-    decided = UNCALIBRATED if calibration is None else f"Calibrated {calibration}."
+    decided = UNCALIBRATED
+    if calibration is not None:
+        origin = calibration.origin
+        decided = (
+            f"Calibrated for prior {calibration.prior:g} on {origin.targets:,} targets and "
+            f"{origin.nontargets:,} nontargets of {origin.scores['name']}."
+        )
     return element("p", facts, decided, class_="note")
 
 
