@@ -12,6 +12,7 @@ from cmd_speaker.cli import (  # noqa: F401
     convert,
     embed,
     evaluate,
+    export,
     faces,
     pack,
     quality,
