@@ -57,7 +57,7 @@ class KaldiFbank(nn.Module):
     def _frames(self, waveforms: Tensor) -> Tensor:
         """[batch, samples] -> [batch, frames, 400]: centred frames, mirrored at both ends.
 
-        There is a frame for every 160 samples, rounded; of what is mirrored at the end the last frame takes 41 to 200.
+        There is a frame for every 160 samples, rounded; the last one reaches 41 to 200 samples into the mirror.
         """
         left, right = (self.frame_length - self.frame_shift) // 2, self.frame_length // 2
         # `narrow` rather than slices: an export sees that their lengths do not depend on the recording's.

@@ -1,4 +1,4 @@
-"""The model card: a README.md, as the Hugging Face hub shows it, of what is known of a model and of nothing else."""
+"""The model card: a README.md, as the Hugging Face hub shows it, of what is known of a model and nothing else."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from cmd_speaker.model import SpeakerModel
 LIMITS = """\
 ## Limits
 
-- Another language, channel, age or way of speaking than in the training data gives other, usually higher error rates
-  than those above, and a threshold of one kind of recording does not fit another: calibrate on recordings like yours.
+- Another language, channel, age or way of speaking than in the training data gives other, usually higher error
+  rates, and a threshold of one kind of recording does not fit another: calibrate on recordings like yours.
 - Very short recordings tell little of a speaker.
-- A score is not evidence of who somebody is: voices can be imitated, converted and synthesised, and this model does not
+- A score does not prove who somebody is: voices can be imitated, converted and synthesised, and this model does not
   detect that.
 - A voice is personal data: ask people before you enrol them.
 """
 USE = """\
 ## Use
 
-With [CMD-Speaker](https://pypi.org/project/cmd-speaker/), from the model folder that this was made of:
+With CMD-Speaker (`pip install cmd-speaker`), from the model folder that this was made of:
 
 ```python
 from cmd_speaker import SpeakerModel
@@ -98,7 +98,8 @@ def model_card(
 ) -> str:
     """The card as Markdown. `results` maps the name of a trial list to its figures, as in a run's `results.json`.
 
-    `parity` is that of the folder for SpeechBrain in which the card lies, `needs_package` whether it needs this package.
+    `parity` is that of the folder for SpeechBrain in which the card lies, `needs_package` whether this package must
+    be installed where that is loaded.
     """
     parts = [
         _front_matter(licence, parity),
@@ -110,8 +111,8 @@ def model_card(
         needs = ", with `pip install cmd-speaker`" if needs_package else ""
         parts[-1] += SPEECHBRAIN.format(needs=needs)
         parts.append(
-            "## Parity\n\nLargest difference between a component of an embedding and that of CMD-Speaker, relative to "
-            f"the norm, for recordings of several lengths. {parity}.\n"
+            "## Parity\n\nLargest difference between a component of an embedding and that of CMD-Speaker, relative "
+            f"to the norm, for recordings of several lengths. {parity}.\n"
         )
     return "\n".join(parts)
 
@@ -130,7 +131,7 @@ def _what_it_is(model: SpeakerModel) -> str:
     rows = {
         "Architecture": f"{architecture}, {_arguments(description['arguments'])}",
         "Parameters": f"{parameters:,}",
-        "Front-end": f"{front_end['name']}, {_arguments(front_end['arguments'])}; mean over the recording subtracted",
+        "Front-end": f"{front_end['name']}, {_arguments(front_end['arguments'])}; mean over time subtracted",
         "Input": f"one channel, {description['sample_rate']} Hz",
         "Embedding": f"{model.embedding_size} numbers, compared by the cosine",
         "Checksum": f"`{model.checksum}`",
@@ -147,7 +148,9 @@ def _training(provenance: Mapping[str, Any]) -> str:
     checksums = provenance["checksums"]
     teachers = sorted({name.split("/")[1] for name in checksums if name.startswith("teachers/")})
     taught = (
-        f"The speech encoder was taught by: {', '.join(teachers)}." if teachers else "No teacher was used."
+        f"The speech encoder was taught by: {', '.join(teachers)}."
+        if teachers
+        else "Its record names no teacher."
     )
     plain = {key: value for key, value in provenance["hyperparameters"].items() if _is_plain(value)}
     files = {name: f"`{checksum[:16]}`" for name, checksum in checksums.items()}

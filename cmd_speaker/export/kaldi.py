@@ -1,7 +1,7 @@
 """A folder as Kaldi's speaker recipes have it: `xvector.scp`, `xvector.ark`, `utt2spk`, `spk2utt`.
 
-It is what `ivector-compute-plda`, `ivector-mean` and `ivector-plda-scoring` read. Sorted as Kaldi demands, by the bytes
-of the ids. See Kaldi's documentation, "Data preparation".
+It is what `ivector-compute-plda`, `ivector-mean` and `ivector-plda-scoring` read. Sorted as Kaldi demands, by the
+bytes of the ids. See Kaldi's documentation, "Data preparation".
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from cmd_speaker.lists.lines import encode_ids
 def export_kaldi(embeddings: Embeddings, speakers: Mapping[str, str], out: str | Path) -> int:
     """Write embeddings with their speakers into the folder `out`; the number of speakers.
 
-    `speakers` maps at least every utterance that has an embedding. Archives are named with whole paths: make the
-    export again where it is to lie. Raises `DataErrors` for utterances without a speaker, `DataError` for ids that are
-    not one word or occur twice, and where nothing can be written or the archive does not read back to the same bits.
+    `speakers` maps at least every utterance that has an embedding. The archive is named with its whole path: make
+    the export again where it is to lie. Raises `DataErrors` for utterances without a speaker, and `DataError` for
+    ids that are not one word or occur twice, where nothing can be written, and where the archive does not read
+    back to the same bits.
     """
     out = Path(out)
     index = embeddings.index()

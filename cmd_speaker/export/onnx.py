@@ -1,8 +1,8 @@
 """ONNX with any batch and any length, for ONNX Runtime: waveforms in, or features in (the extra `export`).
 
 A graph takes `waveforms` [batch, samples] at 16 kHz in [-1, 1], or `feats` [batch, frames, mels], and gives `embs`
-[batch, D]; `feats` and `embs` are WeSpeaker's names. Features need no normalisation: the graph subtracts the mean of
-every recording, and doing so twice changes nothing. Nothing in a batch may be padded.
+[batch, D]; `feats` and `embs` are WeSpeaker's names. Features need no normalisation: the graph subtracts the mean
+of every recording, and doing so twice changes nothing. Nothing in a batch may be padded.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class FeatureGraph(WaveformGraph):
 def export_onnx(model: SpeakerModel, out: str | Path, *, features: bool = False) -> Parity:
     """Write `model`, which is on the CPU, as an ONNX file; with `features` its front-end stays outside.
 
-    Raises `DataError` where a package is missing, the file cannot be written, or ONNX Runtime gives other embeddings.
+    Raises `DataError` where a package is missing, the file cannot be written, or ONNX Runtime gives other
+    embeddings.
     """
     out = Path(out)
     graph = FeatureGraph(model.encoder) if features else WaveformGraph(model.encoder)

@@ -64,7 +64,7 @@ def check_parity(model: SpeakerModel, embed: Embed, client: str, tolerance: floa
 
 
 def parity_signals(seconds: float) -> np.ndarray:
-    """Two recordings, float32 [2, samples]: voiced sounds of 120 and 210 Hz that swell, noise, and digital silence."""
+    """Two recordings, float32 [2, samples]: voices of 120 and 210 Hz that swell, noise, digital silence."""
     n = round(seconds * SAMPLE_RATE)
     time = np.arange(n) / SAMPLE_RATE
     noise = 0.01 * np.random.default_rng(0).standard_normal((2, n))

@@ -1,4 +1,4 @@
-"""`python -m cmd_speaker.export.sherpa_client MODEL.onnx WAVEFORMS.npy EMBEDDINGS.npy`: sherpa-onnx and nothing else.
+"""`python -m cmd_speaker.export.sherpa_client MODEL.onnx WAVEFORMS.npy EMBEDDINGS.npy`: run sherpa-onnx.
 
 It ends its process, with an exit code that no program can catch, where it does not like a model.
 """

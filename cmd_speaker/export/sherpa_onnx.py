@@ -1,8 +1,8 @@
 """The form that sherpa-onnx takes: features in, and the metadata of a model of WeSpeaker.
 
-sherpa-onnx computes Kaldi's filterbank itself (80 mels, Povey window, no dither, `snip_edges` off, up to 400 Hz below
-the Nyquist frequency) and subtracts the mean. It ends its process where metadata is missing, so that it is asked in
-one of its own.
+sherpa-onnx computes Kaldi's filterbank itself (80 mels, Povey window, no dither, `snip_edges` off, up to 400 Hz
+below the Nyquist frequency) and subtracts the mean. It ends its process where metadata is missing, so that it is
+asked in one of its own.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """A folder for SpeechBrain's `EncoderClassifier` and `SpeakerRecognition`, and for the Hugging Face hub.
 
-`hyperparams.yaml` names the modules, `embedding_model.ckpt` holds the weights as safetensors (SpeechBrain expects the
-name, no pickle is in it), `README.md` is the model card. There are no paths in it: the folder may be moved.
+`hyperparams.yaml` names the modules, `embedding_model.ckpt` holds the weights as safetensors (SpeechBrain expects
+the name, no pickle is in it), `README.md` is the model card. There are no paths in it: the folder may be moved.
 
-SpeechBrain alone loads an ECAPA-TDNN on its own filterbank. The front-end `kaldi_fbank`, ResNet34 and the x-vector are
-classes of this package, which must be installed where such a folder is loaded; SpeechBrain has nothing that is the same.
+SpeechBrain alone loads an ECAPA-TDNN on its own filterbank. The front-end `kaldi_fbank`, ResNet34 and the x-vector
+are classes of this package, which must be installed where such a folder is loaded: SpeechBrain has nothing that is
+the same.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ mean_var_norm: !new:speechbrain.processing.features.InputNormalization
   norm_type: sentence
   std_norm: False
 {student}
-# There are neither statistics of embeddings (normalize=True fails) nor the training speakers (classify_batch fails).
+# There are neither statistics of embeddings (normalize=True fails) nor training speakers (classify_batch fails).
 mean_var_norm_emb: !new:speechbrain.processing.features.InputNormalization
   norm_type: global
   std_norm: False
