@@ -20,8 +20,8 @@ LIMITS = """\
 - Another language, channel, age or way of speaking than in the training data gives other, usually higher error
   rates, and a threshold of one kind of recording does not fit another: calibrate on recordings like yours.
 - Very short recordings tell little of a speaker.
-- A score does not prove who somebody is: voices can be imitated, converted and synthesised, and this model does not
-  detect that.
+- A score does not prove who somebody is: voices can be imitated, converted and synthesised, and this model does
+  not detect that.
 - A voice is personal data: ask people before you enrol them.
 """
 USE = """\
@@ -98,8 +98,8 @@ def model_card(
 ) -> str:
     """The card as Markdown. `results` maps the name of a trial list to its figures, as in a run's `results.json`.
 
-    `parity` is that of the folder for SpeechBrain in which the card lies, `needs_package` whether this package must
-    be installed where that is loaded.
+    `parity` is that of the folder for SpeechBrain in which the card lies, `needs_package` whether this package
+    must be installed where that is loaded.
     """
     parts = [
         _front_matter(licence, parity),
@@ -111,8 +111,8 @@ def model_card(
         needs = ", with `pip install cmd-speaker`" if needs_package else ""
         parts[-1] += SPEECHBRAIN.format(needs=needs)
         parts.append(
-            "## Parity\n\nLargest difference between a component of an embedding and that of CMD-Speaker, relative "
-            f"to the norm, for recordings of several lengths. {parity}.\n"
+            "## Parity\n\nLargest difference between a component of an embedding and that of CMD-Speaker, "
+            f"relative to the norm, for recordings of several lengths. {parity}.\n"
         )
     return "\n".join(parts)
 
