@@ -38,7 +38,7 @@ def export_kaldi(embeddings: Embeddings, speakers: Mapping[str, str], out: str |
         raise DataErrors(f"{len(missing)} of {len(embeddings)} embeddings cannot be exported", errors)
     refuse_unwritable(out)
     ids = sorted(embeddings.ids, key=str.encode)
-    encode_ids(out / "spk2utt", [speakers[name] for name in ids])
+    encode_ids(out / "spk2utt", [*ids, *(speakers[name] for name in ids)])
     vectors = embeddings.vectors[[index[name] for name in ids]]
     write_scp(out / "xvector.scp", ids, vectors)
     written = load_embeddings(out / "xvector.scp")
