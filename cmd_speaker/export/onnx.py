@@ -23,9 +23,11 @@ from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.export.parity import ACROSS_ENGINES, Parity, check_parity
+from cmd_speaker.export.spectrum import exact_front_end
 from cmd_speaker.features import mean_normalise
 from cmd_speaker.files import refuse_unwritable, write_atomically
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.progress import track
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,39 +36,22 @@ OPSET = 18
 """Of the graph; runs in ONNX Runtime 1.14 (2023) and later."""
 
 
-class WaveformGraph(nn.Module):
-    """[batch, samples] -> embeddings [batch, D]."""
+class EmbeddingGraph(nn.Module):
+    """Waveforms [batch, samples], or with `features` [batch, frames, mels] -> embeddings [batch, D]."""
 
-    input = "waveforms"
-
-    def __init__(self, encoder: SpeakerEncoder) -> None:
+    def __init__(self, encoder: SpeakerEncoder, *, features: bool = False) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.features, self.student = features, encoder.student
+        self.front_end = nn.Identity() if features else exact_front_end(encoder.front_end)
+        self.input, self.axes = (
+            ("feats", ("batch", "frames")) if features else ("waveforms", ("batch", "samples"))
+        )
+        self.example = (
+            torch.zeros(2, 100, encoder.front_end.n_mels) if features else torch.zeros(2, SAMPLE_RATE)
+        )
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        return self.encoder.student(mean_normalise(self.encoder.front_end(waveforms)))
-
-    def example(self) -> Tensor:
-        return torch.zeros(2, SAMPLE_RATE)
-
-    def of_waveforms(self, waveforms: Tensor) -> Tensor:
-        """What the graph is given for waveforms."""
-        return waveforms
-
-
-class FeatureGraph(WaveformGraph):
-    """Features [batch, frames, mels] of the model's front-end -> embeddings [batch, D]."""
-
-    input = "feats"
-
-    def forward(self, feats: Tensor) -> Tensor:
-        return self.encoder.student(mean_normalise(feats))
-
-    def example(self) -> Tensor:
-        return torch.zeros(2, 100, self.encoder.front_end.n_mels)
-
-    def of_waveforms(self, waveforms: Tensor) -> Tensor:
-        return self.encoder.front_end(waveforms)
+    def forward(self, given: Tensor) -> Tensor:
+        return self.student(mean_normalise(self.front_end(given)))
 
 
 def export_onnx(model: SpeakerModel, out: str | Path, *, features: bool = False) -> Parity:
@@ -76,14 +61,14 @@ def export_onnx(model: SpeakerModel, out: str | Path, *, features: bool = False)
     embeddings.
     """
     out = Path(out)
-    graph = FeatureGraph(model.encoder) if features else WaveformGraph(model.encoder)
+    graph = EmbeddingGraph(model.encoder, features=features)
     proto = build_proto(graph, out)
     parity = check_with_runtime(model, graph, proto, out)
-    save_proto(proto, {**description(model, graph.input), "parity": str(parity)}, out)
+    save_proto(proto, {**description(model, graph), "parity": str(parity)}, out)
     return parity
 
 
-def build_proto(graph: WaveformGraph, out: Path) -> ModelProto:
+def build_proto(graph: EmbeddingGraph, out: Path) -> ModelProto:
     """The graph as ONNX, for a file `out`; raises `DataError` where packages or the folder forbid it."""
     require("onnx", "onnxscript", "onnxruntime")
     refuse_unwritable(out.parent)
@@ -91,22 +76,22 @@ def build_proto(graph: WaveformGraph, out: Path) -> ModelProto:
     with warnings.catch_warnings():
         # The exporter warns of what it will do in later versions.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph.eval(), (graph.example(),), dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=[graph.input], output_names=["embs"], dynamic_shapes=({0: free, 1: free},),
-        )  # fmt: skip
+        for traced in track([graph.eval()], "Tracing the graph"):
+            program = torch.onnx.export(
+                traced, (graph.example,), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=[graph.input], output_names=["embs"], dynamic_shapes=({0: free, 1: free},),
+            )  # fmt: skip
     assert program is not None
     proto = program.model_proto
     # Where in which file of this machine each operation was written is nobody's business.
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
-    _name_axes(proto, graph.input)
+    _name_axes(proto, graph.axes)
     return proto
 
 
-def _name_axes(proto: ModelProto, given: str) -> None:
-    names = ("batch", "samples" if given == WaveformGraph.input else "frames")
+def _name_axes(proto: ModelProto, names: tuple[str, ...]) -> None:
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
             if axis.dim_param:
@@ -115,27 +100,28 @@ def _name_axes(proto: ModelProto, given: str) -> None:
     del proto.graph.value_info[:]
 
 
-def check_with_runtime(model: SpeakerModel, graph: WaveformGraph, proto: ModelProto, out: Path) -> Parity:
+def check_with_runtime(model: SpeakerModel, graph: EmbeddingGraph, proto: ModelProto, out: Path) -> Parity:
     """Parity of ONNX Runtime on the CPU; features are those of the model's front-end."""
     runtime = require("onnxruntime")
     session = runtime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
 
     @torch.inference_mode()
     def embed(waveforms: np.ndarray) -> np.ndarray:
-        given = graph.of_waveforms(torch.from_numpy(waveforms)).numpy()
-        return session.run(["embs"], {graph.input: given})[0]
+        given = torch.from_numpy(waveforms)
+        given = model.encoder.front_end(given) if graph.features else given
+        return session.run(["embs"], {graph.input: given.numpy()})[0]
 
     return check_parity(model, embed, f"ONNX Runtime {runtime.__version__}", ACROSS_ENGINES, out)
 
 
-def description(model: SpeakerModel, given: str) -> dict[str, Any]:
+def description(model: SpeakerModel, graph: EmbeddingGraph) -> dict[str, Any]:
     """What the metadata of every ONNX file says of the model."""
     return {
         "made_by": f"cmd-speaker {__version__}",
         "model": model.checksum,
         "architecture": model.description["architecture"],
         "front_end": json.dumps(model.description["front_end"]),
-        "front_end_is": "inside" if given == WaveformGraph.input else "outside",
+        "front_end_is": "outside" if graph.features else "inside",
         "sample_rate": SAMPLE_RATE,
         "output_dim": model.embedding_size,
     }

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from cmd_speaker.errors import DataError, UsageError
-from cmd_speaker.export.onnx import FeatureGraph, build_proto, description, require, save_proto
+from cmd_speaker.export.onnx import EmbeddingGraph, build_proto, description, require, save_proto
 from cmd_speaker.export.parity import ACROSS_ENGINES, Parity, check_parity
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.model import SpeakerModel
@@ -43,14 +43,15 @@ def export_sherpa_onnx(
             found=f"{found['name']} of {front_end.n_mels}", fix="Export it with --to onnx, front-end inside",
         )  # fmt: skip
     require("sherpa_onnx")
-    proto = build_proto(FeatureGraph(model.encoder), out)
+    graph = EmbeddingGraph(model.encoder, features=True)
+    proto = build_proto(graph, out)
     metadata = {
         "framework": "wespeaker",
         "language": language,
         "url": url,
         "normalize_samples": 0,
         "feature_normalize_type": "global-mean",
-        **description(model, FeatureGraph.input),
+        **description(model, graph),
         "comment": "cmd-speaker",
     }
     with TemporaryDirectory() as folder:

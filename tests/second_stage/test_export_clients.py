@@ -68,7 +68,8 @@ for name in ("ann", "ben", "eve"):
     assert manager.add(name, found[-1])
 print(manager.num_speakers, extractor.dim)
 for vector in found:
-    print(manager.search(vector, threshold=0.9999), *(manager.score(name, vector) for name in ("ann", "ben", "eve")))
+    scores = [manager.score(name, vector) for name in ("ann", "ben", "eve")]
+    print(manager.search(vector, threshold=0.9999), *scores)
 """
 
 
