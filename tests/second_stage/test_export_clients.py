@@ -96,20 +96,19 @@ def test_sherpa_onnx_and_its_manager(tmp_path, student):
         np.testing.assert_allclose(np.array(scores, float), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "missing", ["framework", "language", "sample_rate", "output_dim", "normalize_samples"]
-)
-def test_sherpa_onnx_ends_without_metadata(tmp_path, missing):
+def test_sherpa_onnx_ends_without_metadata(tmp_path):
     """Why it is asked in a process of its own, and that what it says is told."""
     model = small_model(tmp_path / "model", "xvector")
     export_sherpa_onnx(model, tmp_path / "s.onnx")
     proto = onnx.load(tmp_path / "s.onnx")
-    kept = {entry.key: entry.value for entry in proto.metadata_props if entry.key != missing}
-    del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, kept)
-    onnx.save(proto, tmp_path / "s.onnx")
-    with pytest.raises(DataError, match=rf"sherpa-onnx does not take this file.*'{missing}' does not exist"):
-        embed_with_sherpa(tmp_path / "s.onnx", recording(110, 1.0)[None])
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    for missing in ("framework", "language", "sample_rate", "output_dim", "normalize_samples"):
+        del proto.metadata_props[:]
+        onnx.helper.set_model_props(proto, {key: value for key, value in metadata.items() if key != missing})
+        onnx.save(proto, tmp_path / "bad.onnx")
+        said = rf"sherpa-onnx does not take this file.*'{missing}' does not exist"
+        with pytest.raises(DataError, match=said):
+            embed_with_sherpa(tmp_path / "bad.onnx", recording(110, 1.0)[None])
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
