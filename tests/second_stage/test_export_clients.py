@@ -102,12 +102,16 @@ def test_sherpa_onnx_ends_without_metadata(tmp_path):
     export_sherpa_onnx(model, tmp_path / "s.onnx")
     proto = onnx.load(tmp_path / "s.onnx")
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    for missing in ("framework", "language", "sample_rate", "output_dim", "normalize_samples"):
+    says = {"framework": "Unknown model type"}
+    says |= {
+        name: f"'{name}' does not exist"
+        for name in ("language", "sample_rate", "output_dim", "normalize_samples")
+    }
+    for missing, message in says.items():
         del proto.metadata_props[:]
         onnx.helper.set_model_props(proto, {key: value for key, value in metadata.items() if key != missing})
         onnx.save(proto, tmp_path / "bad.onnx")
-        said = rf"sherpa-onnx does not take this file.*'{missing}' does not exist"
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=rf"sherpa-onnx does not take this file.*{message}"):
             embed_with_sherpa(tmp_path / "bad.onnx", recording(110, 1.0)[None])
 
 
