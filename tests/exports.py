@@ -17,6 +17,11 @@ PROVENANCE = {
     "checksums": {"manifests/train.csv": "ab" * 32, "teachers/text/targets.safetensors": "cd" * 32},
 }
 
+FIGURES = {
+    "targets": 15000, "nontargets": 30000, "speakers": 96, "eer": 0.0707, "eer_low": 0.0608, "eer_high": 0.0806,
+    "min_dcf_001": 0.729, "min_dcf_001_low": 0.622, "min_dcf_001_high": 0.8167,
+}  # fmt: skip
+
 
 def small_model(folder, student, front_end="kaldi_fbank", n_mels=80):
     """A model of random weights whose running statistics have moved, saved in `folder`."""

@@ -125,7 +125,7 @@ def _front_matter(licence: str | None, parity: Parity | None) -> str:
 
 
 def _what_it_is(model: SpeakerModel) -> str:
-    description = model.description
+    checksum, description = model.checksum, model.description
     architecture, front_end = description["architecture"], description["front_end"]
     parameters = sum(p.numel() for p in model.encoder.student.parameters())
     rows = {
@@ -134,7 +134,7 @@ def _what_it_is(model: SpeakerModel) -> str:
         "Front-end": f"{front_end['name']}, {_arguments(front_end['arguments'])}; mean over time subtracted",
         "Input": f"one channel, {description['sample_rate']} Hz",
         "Embedding": f"{model.embedding_size} numbers, compared by the cosine",
-        "Checksum": f"`{model.checksum}`",
+        "Checksum": f"`{checksum}`",
     }
     head = f"# Speaker embeddings: {architecture}\n\nMade with CMD-Speaker {__version__}."
     return f"{head}\n\n{_table(('', ''), rows.items())}"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from cmd_speaker import __version__
 from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.export.parity import ACROSS_ENGINES, Parity, check_parity
 from cmd_speaker.export.spectrum import exact_front_end
 from cmd_speaker.features import mean_normalise
@@ -57,20 +57,32 @@ class EmbeddingGraph(nn.Module):
 def export_onnx(model: SpeakerModel, out: str | Path, *, features: bool = False) -> Parity:
     """Write `model`, which is on the CPU, as an ONNX file; with `features` its front-end stays outside.
 
-    Raises `DataError` where a package is missing, the file cannot be written, or ONNX Runtime gives other
-    embeddings.
+    Raises as `build_proto` does, `UsageError` for a model that was never saved, and `DataError` where ONNX Runtime
+    gives other embeddings.
     """
     out = Path(out)
     graph = EmbeddingGraph(model.encoder, features=features)
+    metadata = description(model, graph)
     proto = build_proto(graph, out)
     parity = check_with_runtime(model, graph, proto, out)
-    save_proto(proto, {**description(model, graph), "parity": str(parity)}, out)
+    save_proto(proto, {**metadata, "parity": str(parity)}, out)
     return parity
 
 
 def build_proto(graph: EmbeddingGraph, out: Path) -> ModelProto:
-    """The graph as ONNX, for a file `out`; raises `DataError` where packages or the folder forbid it."""
+    """The graph as ONNX, for a file `out`.
+
+    Raises `DataError` for a missing package and where `out` cannot be written, `UsageError` for a name that is not
+    `.onnx` and a model that is not on the CPU.
+    """
     require("onnx", "onnxscript", "onnxruntime")
+    if out.suffix != ".onnx" or out.is_dir():
+        raise UsageError(f"this export is a file: expected a name that ends in .onnx, found {out}")
+    device = next(graph.student.parameters()).device
+    if device.type != "cpu":
+        raise UsageError(
+            f"a model is exported from the CPU: expected SpeakerModel.load(MODEL), found one on {device}"
+        )
     refuse_unwritable(out.parent)
     free = torch.export.Dim.DYNAMIC
     with warnings.catch_warnings():

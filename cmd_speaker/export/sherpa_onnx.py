@@ -35,16 +35,7 @@ def export_sherpa_onnx(
     out = Path(out)
     if not language or not url:
         raise UsageError("sherpa-onnx takes no empty metadata: say a language and a url, or leave them away")
-    front_end = model.encoder.front_end
-    if type(front_end) is not KaldiFbank or front_end.n_mels != MELS:
-        found = model.description["front_end"]
-        raise DataError(
-            "sherpa-onnx cannot compute what this model hears", expected=f"front-end kaldi_fbank of {MELS} mels",
-            found=f"{found['name']} of {front_end.n_mels}", fix="Export it with --to onnx, front-end inside",
-        )  # fmt: skip
-    require("sherpa_onnx")
     graph = EmbeddingGraph(model.encoder, features=True)
-    proto = build_proto(graph, out)
     metadata = {
         "framework": "wespeaker",
         "language": language,
@@ -54,6 +45,15 @@ def export_sherpa_onnx(
         **description(model, graph),
         "comment": "cmd-speaker",
     }
+    front_end = model.encoder.front_end
+    if type(front_end) is not KaldiFbank or front_end.n_mels != MELS:
+        found = model.description["front_end"]
+        raise DataError(
+            "sherpa-onnx cannot compute what this model hears", expected=f"front-end kaldi_fbank of {MELS} mels",
+            found=f"{found['name']} of {front_end.n_mels}", fix="Export it with --to onnx, front-end inside",
+        )  # fmt: skip
+    require("sherpa_onnx")
+    proto = build_proto(graph, out)
     with TemporaryDirectory() as folder:
         draft = Path(folder) / "model.onnx"
         save_proto(proto, metadata, draft)

@@ -14,8 +14,7 @@ import soundfile
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.model import SpeakerModel
-from tests.exports import difference, recording, small_model
-from tests.unit.test_export_card import FIGURES
+from tests.exports import FIGURES, difference, recording, small_model
 
 pytestmark = pytest.mark.second_stage
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "exports.md"

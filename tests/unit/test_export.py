@@ -112,6 +112,15 @@ def test_a_missing_package_is_told(model, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_cannot_be_written_is_told_before_the_graph_is_traced(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "export", None)
+    (tmp_path / "folder.onnx").mkdir()
+    assert refused(lambda: export_onnx(model, tmp_path / "m.pt"), "a name that ends in .onnx")
+    assert refused(lambda: export_onnx(model, tmp_path / "folder.onnx"), "this export is a file")
+    assert refused(lambda: export_onnx(SpeakerModel(model.encoder), tmp_path / "m.onnx"), "once it was saved")
+    assert refused(lambda: export_sherpa_onnx(SpeakerModel(model.encoder), tmp_path / "m.onnx"), "was saved")
+
+
 @pytest.mark.parametrize(("front_end", "n_mels"), [("speechbrain_fbank", 80), ("kaldi_fbank", 40)])
 def test_sherpa_onnx_cannot_have_other_features(tmp_path, front_end, n_mels):
     other = small_model(tmp_path / "model", "xvector", front_end, n_mels)

@@ -14,13 +14,9 @@ from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.export.card import load_results, model_card, write_card
 from cmd_speaker.export.kaldi import export_kaldi
 from cmd_speaker.model import SpeakerModel
-from tests.exports import small_model
+from tests.exports import FIGURES, small_model
 from tests.refusals import refused
 
-FIGURES = {
-    "targets": 15000, "nontargets": 30000, "speakers": 96, "eer": 0.0707, "eer_low": 0.0608, "eer_high": 0.0806,
-    "min_dcf_001": 0.729, "min_dcf_001_low": 0.622, "min_dcf_001_high": 0.8167,
-}  # fmt: skip
 UNBOUNDED = FIGURES | {key: None for key in FIGURES if key.endswith(("_low", "_high"))} | {"speakers": None}
 
 
@@ -148,3 +144,7 @@ def test_an_option_of_another_target_is_refused(folder, tmp_path):
 def test_the_command_says_the_largest_difference(folder, tmp_path):
     said = run(folder, "--to", "speechbrain", "--out", tmp_path / "sb")
     assert re.search(r"sb: SpeechBrain [\d.]+: largest difference \d\.\de-\d\d \(0.1 s .*, 20 s .*\)", said)
+
+
+def test_a_model_that_was_never_saved_has_no_card(model):
+    assert refused(lambda: model_card(SpeakerModel(model.encoder)), "once it was saved")
