@@ -13,6 +13,7 @@ from cmd_speaker.cli import (  # noqa: F401
     demo,
     embed,
     evaluate,
+    export,
     faces,
     pack,
     quality,
