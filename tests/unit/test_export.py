@@ -131,7 +131,8 @@ def test_speechbrains_filterbank_with_its_spectrum_as_products(samples):
     assert isinstance(graph.front_end.fbank.compute_STFT, ProductStft)
     assert not isinstance(front_end.fbank.compute_STFT, ProductStft), "the model itself was changed"
     signals = torch.from_numpy(parity_signals(samples / 16000))
-    torch.testing.assert_close(graph.front_end(signals), front_end(signals), rtol=0, atol=1e-3)
+    # In dB: 0.1 % of an energy.
+    torch.testing.assert_close(graph.front_end(signals), front_end(signals), rtol=0, atol=4e-3)
 
 
 @pytest.mark.parametrize(("front_end", "n_mels"), [("speechbrain_fbank", 80), ("kaldi_fbank", 40)])
