@@ -39,12 +39,12 @@ OPTIONS = {
 def export(
     source: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder; for kaldi EMBEDDINGS.")],
     to: Annotated[Target, typer.Option(help="The program that is to read it.")],
-    out: Annotated[Path, typer.Option(help="A file .onnx or .md, or a folder that is not there yet.")],
+    out: Annotated[Path, typer.Option(help="A file .onnx or .md, or a folder.")],
     features: Annotated[
         bool | None, typer.Option("--features", help="onnx: features in; the front-end stays outside.")
     ] = None,
-    language: Annotated[str | None, typer.Option(help="sherpa-onnx: what its metadata name.")] = None,
-    url: Annotated[str | None, typer.Option(help="sherpa-onnx: what its metadata name.")] = None,
+    language: Annotated[str | None, typer.Option(help="sherpa-onnx: what its metadata say.")] = None,
+    url: Annotated[str | None, typer.Option(help="sherpa-onnx: what its metadata say.")] = None,
     speakers: Annotated[Path | None, typer.Option(help="kaldi: a manifest or utt2spk.")] = None,
     results: Annotated[Path | None, typer.Option(help="Card: the results.json of the model's run.")] = None,
     licence: Annotated[str | None, typer.Option("--license", help="Card: such as apache-2.0.")] = None,

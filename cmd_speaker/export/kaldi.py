@@ -37,7 +37,8 @@ def export_kaldi(embeddings: Embeddings, speakers: Mapping[str, str], out: str |
         ]
         raise DataErrors(f"{len(missing)} of {len(embeddings)} embeddings cannot be exported", errors)
     refuse_unwritable(out)
-    ids = sorted(embeddings.ids, key=str.encode)
+    # The order of code points is that of the bytes in UTF-8.
+    ids = sorted(embeddings.ids)
     encode_ids(out / "spk2utt", [*ids, *(speakers[name] for name in ids)])
     vectors = embeddings.vectors[[index[name] for name in ids]]
     write_scp(out / "xvector.scp", ids, vectors)
@@ -50,7 +51,7 @@ def export_kaldi(embeddings: Embeddings, speakers: Mapping[str, str], out: str |
     for name in ids:
         utterances[speakers[name]].append(name)
     _write_lines(out / "utt2spk", [(name, speakers[name]) for name in ids])
-    _write_lines(out / "spk2utt", [(who, *utterances[who]) for who in sorted(utterances, key=str.encode)])
+    _write_lines(out / "spk2utt", [(who, *utterances[who]) for who in sorted(utterances)])
     return len(utterances)
 
 

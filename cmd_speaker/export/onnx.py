@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 18
-"""Of the graph; runs in ONNX Runtime 1.14 (2023) and later."""
+"""Version of the operators in a graph."""
 
 
 class EmbeddingGraph(nn.Module):

@@ -28,7 +28,7 @@ COMMAND = "from cmd_speaker.cli import main; main()"
 def place(tmp_path_factory):
     """A folder with what the page speaks of: MODEL, CORPUS, recordings and results of the model's run."""
     folder = tmp_path_factory.mktemp("page")
-    model = small_model(folder / "MODEL", "ecapa_tdnn")
+    model = small_model(folder / "MODEL", "xvector")
     rows = []
     for speaker, pitch in (("s1", 110), ("s2", 170), ("s3", 240)):
         for k in range(2):

@@ -8,13 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.export import onnx as onnx_export
 from cmd_speaker.export import speechbrain as speechbrain_export
-from cmd_speaker.export.onnx import export_onnx
+from cmd_speaker.export.onnx import EmbeddingGraph, export_onnx
 from cmd_speaker.export.parity import LENGTHS, Parity, check_parity, parity_signals
 from cmd_speaker.export.sherpa_onnx import export_sherpa_onnx
+from cmd_speaker.export.spectrum import ProductStft
 from cmd_speaker.export.speechbrain import WholeRecordings, export_speechbrain, needs_package
+from cmd_speaker.features import SpeechBrainFbank
 from cmd_speaker.model import SpeakerModel
 from tests.exports import small_model
 from tests.refusals import refused
@@ -119,6 +122,17 @@ def test_what_cannot_be_written_is_told_before_the_graph_is_traced(model, tmp_pa
     assert refused(lambda: export_onnx(model, tmp_path / "folder.onnx"), "this export is a file")
     assert refused(lambda: export_onnx(SpeakerModel(model.encoder), tmp_path / "m.onnx"), "once it was saved")
     assert refused(lambda: export_sherpa_onnx(SpeakerModel(model.encoder), tmp_path / "m.onnx"), "was saved")
+
+
+@pytest.mark.parametrize("samples", [1600, 16000, 16079, 40077])
+def test_speechbrains_filterbank_with_its_spectrum_as_products(samples):
+    front_end = SpeechBrainFbank()
+    graph = EmbeddingGraph(SpeakerEncoder(front_end, torch.nn.Identity()))
+    assert isinstance(graph.front_end.fbank.compute_STFT, ProductStft)
+    assert not isinstance(front_end.fbank.compute_STFT, ProductStft), "the model itself was changed"
+    signals = torch.from_numpy(parity_signals(samples / 16000))
+    # In dB: 0.1 % of an energy.
+    torch.testing.assert_close(graph.front_end(signals), front_end(signals), rtol=0, atol=4e-3)
 
 
 @pytest.mark.parametrize(("front_end", "n_mels"), [("speechbrain_fbank", 80), ("kaldi_fbank", 40)])

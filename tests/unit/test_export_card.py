@@ -123,7 +123,9 @@ def test_kaldi_needs_a_speaker_for_every_embedding(tmp_path):
     assert not (tmp_path / "k").exists()
 
 
-@pytest.mark.parametrize(("ids", "speaker"), [(["a b"], "x"), (["a"], "x y"), (["a", "a"], "x")])
+@pytest.mark.parametrize(
+    ("ids", "speaker"), [(["a b"], "x"), (["a"], "x y"), (["a", "a"], "x"), (["\ud800"], "x")]
+)
 def test_kaldi_takes_only_single_words_once(tmp_path, ids, speaker):
     embeddings = Embeddings(ids, np.ones((len(ids), 2), np.float32))
     with pytest.raises(DataError):
