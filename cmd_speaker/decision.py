@@ -6,7 +6,7 @@ fitted on its scores (`calibration.json`). Without a calibration there are score
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,8 @@ from cmd_speaker.calibration.calibration_file import FILE_NAME, load_calibration
 from cmd_speaker.calibration.qualities import Sides
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
-from cmd_speaker.scoring.backend import Backend, score_all
-from cmd_speaker.scoring.directions import averaged
-from cmd_speaker.scoring.enrolment import combine
-from cmd_speaker.scoring.normalisation import normalise
+from cmd_speaker.gallery import Gallery, Voices
+from cmd_speaker.scoring.backend import Backend
 
 if TYPE_CHECKING:
     from cmd_speaker.model import SpeakerModel
@@ -33,16 +31,20 @@ MEASURES = ("duration", "norm", "cohort_mean")
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One utterance: its embedding as the network gives it, float32 [D], and its length."""
+    """One utterance: its embedding as the network gives it, float32 [D], and its length.
+
+    `model` is the checksum of the model that made it; None where that is not known.
+    """
 
     embedding: np.ndarray
     seconds: float
+    model: str | None = None
 
 
 def embed_recording(model: SpeakerModel, path: str | Path, *, convert: bool = False) -> Recording:
     """Read and embed an audio file; raises `DataError` for audio that gives no trustworthy embedding."""
     samples = read_audio(path, convert=convert)
-    return Recording(model.embed(samples), len(samples) / SAMPLE_RATE)
+    return Recording(model.embed(samples), len(samples) / SAMPLE_RATE, model.checksum)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,60 +108,26 @@ class Decider:
         As quality measures, the recordings of one speaker have their length together, the mean of their
         embeddings' norms, and the cohort mean of the averaged embedding. Raises `DataError` as the back-end does.
         """
-        enrolled = np.concatenate([[recording.embedding for recording in own] for own in speakers])
-        starts = np.cumsum([0, *(len(own) for own in speakers[:-1])])
-        names = [f"recording {k + 1}" for k in range(len(enrolled))]
-        units = self.backend.prepare(Embeddings(names, enrolled))
-        averages = units
-        if len(units) > len(speakers):
-            averages = averaged(units, starts, [f"speaker {k + 1}" for k in range(len(speakers))])
+        return self.compare_with(Gallery(self.backend, Voices.of(speakers)), test)
+
+    def compare_with(self, gallery: Gallery, test: Recording) -> Comparison:
+        """`compare` with speakers that are prepared already, for this back-end."""
         tested = self.backend.prepare(Embeddings(["test"], test.embedding[np.newaxis]))
-        if self.backend.enrolment == "average" or len(units) == len(speakers):
-            scores = self._score(averages, tested)
-        else:
-            scores = combine(self._score(units, tested), starts, self.backend.enrolment)
+        scores = gallery.scores(tested)
         if self.calibration is None:
             return Comparison(scores)
-        qualities = self._qualities(speakers, averages, test, tested)
+        qualities: dict[str, Sides] = {}
+        for column in self.calibration.columns:
+            value = self._measure(column, test, tested)
+            qualities[column] = (gallery.measure(column), np.full(len(gallery), value))
         beyond = [
             f"a {column} lies beyond what the calibration has seen; the end of its range was taken"
             for column in self.calibration.outside(qualities)
         ]
         return Comparison(scores, self.calibration.llr(scores, qualities), beyond)
 
-    def _score(self, enrolled: np.ndarray, test: np.ndarray) -> np.ndarray:
-        """The scores of prepared embeddings [N, D] against one, [1, D]: float32 [N]."""
-        sides = [self.backend.points(units) for units in (enrolled, test)]
-        statistics = [np.empty((len(side.vectors), 2)) for side in sides]
-        if self.backend.normalises:
-            names = [[f"recording {k + 1}" for k in range(len(enrolled))], ["test"]]
-            statistics = [self.backend.statistics(*side) for side in zip(sides, names, strict=True)]
-        scores = normalise(score_all(*sides), self.backend.norm, statistics[0][:, np.newaxis], statistics[1])
-        return scores[:, 0]
-
-    def _qualities(
-        self,
-        speakers: Sequence[Sequence[Recording]],
-        averages: np.ndarray,
-        test: Recording,
-        tested: np.ndarray,
-    ) -> Mapping[str, Sides]:
-        """The measures that the calibration needs, of N speakers and of the test recording, two [N] each."""
-        assert self.calibration is not None
-        measures = {}
-        for column in self.calibration.columns:
-            if column == "cohort_mean":
-                enrolled = self.backend.top_means(self.backend.points(averages))
-                value = self.backend.top_means(self.backend.points(tested))[0]
-            else:
-                merge = np.sum if column == "duration" else np.mean
-                enrolled = np.array([merge([_measure(column, own) for own in each]) for each in speakers])
-                value = _measure(column, test)
-            measures[column] = (enrolled, np.full(len(enrolled), value))
-        return measures
-
-
-def _measure(column: str, recording: Recording) -> float:
-    if column == "duration":
-        return recording.seconds
-    return float(np.linalg.norm(recording.embedding))
+    def _measure(self, column: str, test: Recording, tested: np.ndarray) -> float:
+        """A quality measure of the test recording, whose prepared embedding is `tested`, [1, D]."""
+        if column == "cohort_mean":
+            return float(self.backend.top_means(self.backend.points(tested))[0])
+        return test.seconds if column == "duration" else float(np.linalg.norm(test.embedding))

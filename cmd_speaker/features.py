@@ -55,13 +55,16 @@ class KaldiFbank(nn.Module):
         return (power @ self.banks).clamp_min(torch.finfo(torch.float32).eps).log()
 
     def _frames(self, waveforms: Tensor) -> Tensor:
-        """[batch, samples] -> [batch, frames, 400]: centred frames, mirrored at both ends."""
-        samples = waveforms.shape[-1]
-        count = (samples + self.frame_shift // 2) // self.frame_shift
-        left = self.frame_length // 2 - self.frame_shift // 2
-        right = (count - 1) * self.frame_shift + self.frame_length - left - samples
-        ends = [waveforms[:, :left].flip(1), waveforms, waveforms[:, samples - right :].flip(1)]
-        return torch.cat(ends, dim=1).unfold(1, self.frame_length, self.frame_shift)[:, :count]
+        """[batch, samples] -> [batch, frames, 400]: centred frames, mirrored at both ends.
+
+        There is a frame for every 160 samples, rounded; the last one reaches 41 to 200 samples into the mirror.
+        """
+        left, right = (self.frame_length - self.frame_shift) // 2, self.frame_length // 2
+        # `narrow` rather than slices: an export sees that their lengths do not depend on the recording's.
+        start = waveforms.narrow(1, 0, left)
+        end = waveforms.narrow(1, waveforms.shape[1] - right, right)
+        ends = [start.flip(1), waveforms, end.flip(1)]
+        return torch.cat(ends, dim=1).unfold(1, self.frame_length, self.frame_shift)
 
 
 class SpeechBrainFbank(nn.Module):

@@ -91,10 +91,10 @@ def _write_into(folder: Path, fitted: Fitted, backend_folder: Path | None) -> li
 
 def _model_of(folder: Path) -> str:
     """The checksum of the model of a model folder or a registry."""
-    from cmd_speaker import registry
+    from cmd_speaker.registry import Registry
 
-    if (folder / registry.FILE_NAME).is_file():
-        return registry.load_registry(folder).model
+    if Registry.exists(folder):
+        return Registry.model_of(folder)
     from cmd_speaker.model import SpeakerModel
 
     return SpeakerModel.load(folder).checksum

@@ -20,13 +20,7 @@ class EcapaTdnn(ECAPA_TDNN):
     """
 
     def __init__(self, n_mels: int = 80, width: int = 512, embedding_size: int = 192) -> None:
-        super().__init__(
-            n_mels,
-            lin_neurons=embedding_size,
-            channels=[width, width, width, width, min(3 * width, AGGREGATION)],
-            attention_channels=min(128, width),
-            se_channels=min(128, width),
-        )
+        super().__init__(**speechbrain_arguments(n_mels, width, embedding_size))
         self.n_mels, self.width, self.embedding_size = n_mels, width, embedding_size
 
     def config(self) -> dict[str, Any]:
@@ -35,3 +29,14 @@ class EcapaTdnn(ECAPA_TDNN):
     def forward(self, features: Tensor) -> Tensor:
         """[batch, frames, mels] -> embeddings [batch, embedding_size]; no padding in the batch."""
         return super().forward(features).squeeze(1)
+
+
+def speechbrain_arguments(n_mels: int, width: int, embedding_size: int) -> dict[str, Any]:
+    """Those with which SpeechBrain's `ECAPA_TDNN` is the same network."""
+    return {
+        "input_size": n_mels,
+        "lin_neurons": embedding_size,
+        "channels": [width, width, width, width, min(3 * width, AGGREGATION)],
+        "attention_channels": min(128, width),
+        "se_channels": min(128, width),
+    }

@@ -1,11 +1,6 @@
-"""The report in a real browser: readable, reachable by keyboard, of sufficient contrast, and inert.
-
-The browser is Chromium of the system, found on PATH or named by CMD_SPEAKER_CHROMIUM.
-"""
+"""The report in a real browser: readable, reachable by keyboard, of sufficient contrast, and inert."""
 
 import json
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -17,10 +12,6 @@ pytestmark = pytest.mark.second_stage
 WIDTHS = (360, 768, 1280)
 SCHEMES = ("light", "dark")
 PAGES = ("raw", "calibrated")
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 HOSTILE = (
     "<script>document.title='hit'</script>",
     "\"><img/src=x/onerror=document.title='hit'>",
@@ -66,16 +57,8 @@ TEXTS = """svg => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    path = os.environ.get("CMD_SPEAKER_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no browser: install Chromium, or name it in CMD_SPEAKER_CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(QUIET))
-        yield browser
-        browser.close()
+def browser(launch):
+    return launch()
 
 
 @pytest.fixture(scope="module")

@@ -1,262 +1,234 @@
-"""The registry of enrolled speakers, and what decides about recordings."""
+"""The registry of enrolled speakers."""
 
-import json
-import os
+import math
+import sqlite3
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
-from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 import pytest
 
-from cmd_speaker.calibration.calibration import Calibration, Origin
-from cmd_speaker.calibration.calibration_file import FILE_NAME
-from cmd_speaker.calibration.qualities import Quality
-from cmd_speaker.decision import Decider, Recording
-from cmd_speaker.embeddings import save_embeddings
-from cmd_speaker.errors import DataError
-from cmd_speaker.files import json_checksum
-from cmd_speaker.registry import Enrolled, Registry, load_registry
-from cmd_speaker.scoring.backend import Backend
-
-MODEL = "a" * 64
-
-
-def enrolled(*vector, seconds=2.0, file="x.wav"):
-    vector = np.array(vector, dtype=np.float32)
-    return Enrolled(file, f"{json_checksum(vector.tolist())}", Recording(vector, seconds))
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.evaluation.operating_point import OperatingPoint
+from cmd_speaker.registry import Registry
+from cmd_speaker.registry.store import FILE_NAME, Store
+from tests.refusals import refused
+from tests.registries import COSINE, MODEL, calibrated, counts, enrolled, recording
 
 
 @pytest.fixture
-def registry(tmp_path):
+def folder(tmp_path):
+    return tmp_path / "reg"
+
+
+@pytest.fixture
+def registry(folder):
     """Anna with two recordings, Bert with one."""
-    registry = Registry(tmp_path / "reg", MODEL, "../model")
-    registry = registry.enrol("Anna", [enrolled(1, 0), enrolled(0, 2)]).enrol("Bert", [enrolled(-1, 3)])
-    registry.save()
-    return load_registry(registry.folder)
+    with Registry.begin(folder, MODEL, folder.parent / "model") as made:
+        made.enrol("Anna", [enrolled(1, 0), enrolled(0, 2)])
+        made.enrol("Bert", [enrolled(-1, 3)])
+        yield made
 
 
-def files(registry):
-    return sorted(path.name.split("-")[0] for path in registry.folder.iterdir())
+def test_round_trip(registry, folder):
+    with Registry.open(folder) as again:
+        assert [(each.name, each.recordings, each.seconds) for each in again.speakers()] == [
+            ("Anna", 2, 4.0), ("Bert", 1, 2.0),
+        ]  # fmt: skip
+        assert (again.model, again.model_path) == (MODEL, "../model")
+        assert again.model_folder() == folder / "../model"
+        assert again.counts() == (2, 3)
+        assert (again.recordings("Anna"), again.recordings("Carla")) == (2, 0)
+    assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+    assert Registry.model_of(folder) == MODEL
 
 
-def test_round_trip(registry):
-    assert {name: len(own) for name, own in registry.speakers.items()} == {"Anna": 2, "Bert": 1}
-    anna = registry.speakers["Anna"][1]
-    assert (anna.file, anna.recording.seconds) == ("x.wav", 2.0)
-    np.testing.assert_array_equal(anna.recording.embedding, np.float32([0, 2]))
-    assert (registry.model, registry.model_path) == (MODEL, "../model")
-    assert registry.model_folder() == registry.folder / "../model"
-    assert files(registry) == ["embeddings", "registry.json"]
+def test_scores_of_several_recordings(registry):
+    """(1, 0) and (0, 2) average to (1, 1) / sqrt 2: cosine sqrt 1/2 with (0, 1). (-1, 3): 3 / sqrt 10."""
+    found = registry.identify(recording(0, 5), COSINE)
+    assert [(each.rank, each.name) for each in found.candidates] == [(1, "Bert"), (2, "Anna")]
+    np.testing.assert_allclose([each.score for each in found.candidates], [3 / 10**0.5, 0.5**0.5], atol=1e-6)
+    assert (found.known, found.name, found.speakers, found.threshold) == (None, None, 2, None)
+    assert [each.accepted for each in found.candidates] == [None, None]
 
 
-def test_who_is_forgotten_leaves_no_embedding(registry):
-    vector = np.float32([-1, 3]).tobytes()
-    assert any(vector in path.read_bytes() for path in registry.folder.iterdir())
-    registry.forget("Bert").save()
-    assert list(load_registry(registry.folder).speakers) == ["Anna"]
-    assert not any(vector in path.read_bytes() for path in registry.folder.iterdir())
-    with pytest.raises(DataError, match="'Bert'"):
-        load_registry(registry.folder).forget("Bert")
-    load_registry(registry.folder).forget("Anna").save()
-    assert load_registry(registry.folder).speakers == {}
-    assert files(registry) == ["registry.json"]
+def test_the_prior_is_that_of_anybody(registry):
+    """Prior 1/2 and equal costs: threshold 0, and log 2 more for two names. LLRs: 10 * cosine."""
+    found = registry.identify(recording(0, 5), calibrated())
+    assert found.threshold == pytest.approx(math.log(2))
+    assert (found.name, found.point) == ("Bert", OperatingPoint(0.5))
+    assert [each.accepted for each in found.candidates] == [True, False]
+    # 10 * 3 / sqrt 10 = 9.49: at a false alarm's cost of 10^4, log 10^4 + log 2 = 9.90 is not reached.
+    found = registry.identify(recording(0, 5), calibrated(), OperatingPoint(0.5, 1, 1e4))
+    assert (found.known, found.name) == (False, None)
+    assert [each.accepted for each in found.candidates] == [False, False]
+    assert registry.identify(recording(0, 5), calibrated(), OperatingPoint(0.5, 1, 0.6e4)).name == "Bert"
+
+
+def test_only_the_likeliest_are_given(registry):
+    for k in range(20):
+        registry.enrol(f"n{k}", [enrolled(-1, -k - 1)])
+    found = registry.identify(recording(0, 5), COSINE, top=1)
+    assert [each.name for each in found.candidates] == ["Bert"]
+    everybody = registry.identify(recording(0, 5), COSINE, top=99).candidates
+    assert [each.rank for each in everybody] == list(range(1, 23))
+    assert registry.identify(recording(0, 5), COSINE, top=7).candidates == everybody[:7]
 
 
 def test_more_recordings_of_one_speaker(registry):
-    registry.enrol("Anna", [enrolled(5, 5)]).save()
-    assert [len(own) for own in load_registry(registry.folder).speakers.values()] == [3, 1]
+    """(1, 0), (0, 1) and (1, 1) / sqrt 2 average to (1, 1) / sqrt 2. Bert: -12 / sqrt(10 * 18)."""
+    assert registry.enrol("Anna", [enrolled(5, 5)]) == 1
+    assert counts(registry) == {"Anna": 3, "Bert": 1}
+    found = registry.identify(recording(3, -3), COSINE).candidates
+    assert [each.name for each in found] == ["Anna", "Bert"]
+    np.testing.assert_allclose([each.score for each in found], [0, -12 / 180**0.5], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["Anna", "Carla"])
-def test_a_recording_is_enrolled_once(registry, name):
-    with pytest.raises(DataError, match=r"x\.wav.*'Anna'"):
-        registry.enrol(name, [enrolled(1, 0)])
-    with pytest.raises(DataError, match="already"):
-        registry.enrol(name, [enrolled(7, 7), enrolled(7, 7)])
+def test_a_recording_stands_under_one_name_once(registry):
+    assert registry.enrol("Anna", [enrolled(1, 0), enrolled(7, 7), enrolled(7, 7)]) == 1
+    assert refused(lambda: registry.enrol("Carla", [enrolled(9, 9), enrolled(1, 0)]), "x.wav", "'Anna'")
+    assert counts(registry) == {"Anna": 3, "Bert": 1}, "all or none"
+    assert registry.holder(enrolled(7, 7).sha256) == "Anna"
+    assert registry.holder("0" * 64) is None
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J"])
-def test_names_can_be_printed(registry, name):
-    with pytest.raises(DataError, match="name"):
-        registry.enrol(name, [enrolled(9, 9)])
-
-
-def test_two_writers_do_not_undo_each_other(registry):
-    registry.forget("Bert").save()
-    with pytest.raises(DataError, match="meanwhile"):
-        registry.enrol("Carla", [enrolled(9, 9)]).save()
-    assert list(load_registry(registry.folder).speakers) == ["Anna"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked on Windows")
-def test_of_writers_at_the_same_time_one_wins(registry, monkeypatch):
-    # Both are let past the comparison with what they have read before either goes on, unless one has to wait.
-    both = Barrier(2)
-
-    def save(*arguments):
-        with suppress(BrokenBarrierError):
-            both.wait(timeout=0.5)
-        save_embeddings(*arguments)
-
-    def enrol(name, vector):
-        try:
-            registry.enrol(name, [enrolled(*vector)]).save()
-        except DataError as error:
-            return str(error)
-        return name
-
-    monkeypatch.setattr("cmd_speaker.registry.save_embeddings", save)
-    with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(enrol, ("Carla", "Dora"), ((9, 9), (8, 7))))
-    assert ["changed meanwhile" in answer for answer in done].count(True) == 1
-    assert set(load_registry(registry.folder).speakers) & {"Carla", "Dora"} == {"Carla", "Dora"} & set(done)
-
-
-def test_a_write_that_fails_leaves_what_was_there(registry, monkeypatch):
-    def fail(*_):
-        raise DataError("no space")
-
-    monkeypatch.setattr("cmd_speaker.registry.save_stamped", fail)
-    with pytest.raises(DataError, match="no space"):
-        registry.enrol("Carla", [enrolled(9, 9)]).save()
-    monkeypatch.undo()
-    again = load_registry(registry.folder)
-    assert list(again.speakers) == ["Anna", "Bert"]
-    again.save()
-    assert files(registry) == ["embeddings", "registry.json"]
-
-
-def test_another_model_is_refused(registry):
-    registry.check_model(MODEL, "model")
-    with pytest.raises(DataError, match=r"aaaa.*bbbb.* in other"):
-        registry.check_model("b" * 64, "other")
-
-
-def change_json(registry, **changes):
-    """Rewrite registry.json with changes and a right checksum."""
-    path = registry.folder / "registry.json"
-    content = json.loads(path.read_text()) | changes
-    content.pop("checksum")
-    path.write_text(json.dumps({**content, "checksum": json_checksum(content)}))
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "a\0b", "\u2028", "\ud800", "x" * 1001])
+def test_names_that_are_none(registry, name):
+    assert refused(lambda: registry.enrol(name, [enrolled(9, 9)]), "no name")
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"format_version": 2}, "another version"),
-        ({"model": None}, "damaged"),
-        ({"speakers": {"Anna": [{"file": "a"}]}}, "damaged"),
-        ({"speakers": ["Anna"]}, "damaged"),
-        ({"embeddings": None}, "damaged"),
-        ({"embeddings": None, "speakers": {"Anna": []}}, "'Anna' has no recording"),
-        ({"embeddings": {"file": "../../else.safetensors", "sha256": "0"}}, r"reg.else\.safetensors"),
-        ({"speakers": {"Anna": [{"file": "a", "sha256": "0", "seconds": 1}]}}, "embeddings .* changed"),
-    ],
+    "name",
+    ["../../etc/passwd", "C:\\x", ".", "Zoë 明", "علی\u200cرضا", "'; DROP TABLE recordings", "👩\u200d🎤", "%s"],
+)  # fmt: skip
+def test_names_are_never_paths(registry, folder, name):
+    before = sorted(folder.parent.rglob("*"))
+    registry.enrol(f" {unicodedata.normalize('NFD', name)} ", [enrolled(9, 1)])
+    with Registry.open(folder) as again:
+        assert unicodedata.normalize("NFC", name) in counts(again)
+        assert again.identify(recording(9, 1), COSINE).candidates[0].name == name
+        again.forget(name)
+    assert counts(registry) == {"Anna": 2, "Bert": 1}
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_another_model_is_refused(registry, folder):
+    for other in ("b" * 64, None):
+        assert refused(lambda m=other: registry.enrol("Carla", [enrolled(9, 9, model=m)]), "another model")
+        assert refused(lambda m=other: registry.identify(recording(0, 5, model=m), COSINE), "another model")
+    assert refused(
+        lambda: Registry.begin(folder, "b" * 64, "other"), "another model", "aaaa", "bbbb", "other"
+    )
+    assert counts(registry) == {"Anna": 2, "Bert": 1}
+
+
+@pytest.mark.parametrize("vector", [(1, 2, 3), (np.nan, 1), (np.inf, 1)])
+def test_what_is_no_embedding_is_refused(registry, vector):
+    assert refused(lambda: registry.enrol("Carla", [enrolled(*vector)]), "no embedding", "x.wav")
+    assert refused(lambda: registry.identify(recording(*vector), COSINE), "no embedding")
+
+
+def test_everybody_sees_what_the_others_do(registry, folder):
+    with Registry.open(folder) as other:
+        assert counts(other) == {"Anna": 2, "Bert": 1}
+        other.identify(recording(0, 5), COSINE)
+        registry.enrol("Carla", [enrolled(0, 7)])
+        assert other.identify(recording(0, 5), COSINE).candidates[0].name == "Carla"
+        registry.forget("Carla")
+        assert other.identify(recording(0, 5), COSINE).candidates[0].name == "Bert"
+
+
+def test_threads_share_a_registry(registry):
+    def work(k):
+        registry.enrol(f"n{k}", [enrolled(-5, -k - 1), enrolled(-6, -k - 1)])
+        found = registry.identify(recording(0, 5), COSINE).candidates[0].name
+        if k % 2:
+            registry.forget(f"n{k}")
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(work, range(40))) == {"Bert"}
+    assert counts(registry) == {"Anna": 2, "Bert": 1} | {f"n{k}": 2 for k in range(0, 40, 2)}
+
+
+def test_nobody(registry):
+    assert refused(lambda: registry.forget("Carla"), "'Carla'")
+    registry.forget("Anna")
+    registry.forget("Bert")
+    assert registry.speakers() == []
+    assert refused(lambda: registry.identify(recording(0, 5), COSINE), "nobody is enrolled")
+    registry.enrol("Anna", [enrolled(1, 0)])
+    assert counts(registry) == {"Anna": 1}
+
+
+def test_a_write_that_fails_leaves_what_was_there(registry, folder, monkeypatch):
+    def fail(*_):
+        raise DataError("no space")
+
+    monkeypatch.setattr(Store, "note", fail)
+    assert refused(lambda: registry.enrol("Carla", [enrolled(9, 9)]), "no space")
+    monkeypatch.undo()
+    assert counts(registry) == {"Anna": 2, "Bert": 1}
+    registry.enrol("Carla", [enrolled(9, 9)])
+    assert list(counts(registry)) == ["Anna", "Bert", "Carla"]
+
+
+CHANGES = (
+    ("PRAGMA user_version = 3", "another version"),
+    ("PRAGMA application_id = 7", "another version"),
+    (f"UPDATE registry SET model = '{'b' * 64}'", "the registry was changed"),
+    ("UPDATE registry SET id = '00'", "the registry was changed"),
+    ("UPDATE recordings SET content = zeroblob(98) WHERE id = 2", "row 2: the registry was changed"),
+    ("UPDATE recordings SET content = x'00' WHERE id = 2", "row 2: the registry was changed"),
+    ("UPDATE recordings SET speaker = (SELECT speaker FROM recordings WHERE id = 3) WHERE id = 1", "row 1"),
 )
-def test_damage_is_found_also_with_a_right_checksum(registry, changes, message):
-    change_json(registry, **changes)
-    with pytest.raises(DataError, match=message):
-        load_registry(registry.folder)
 
 
-def test_changed_files_are_found(registry):
-    path = registry.folder / "registry.json"
-    text = path.read_text()
-    path.write_text(text.replace("Bert", "Carl"))
-    with pytest.raises(DataError, match="was changed"):
-        load_registry(registry.folder)
-    path.write_text("[]")
-    with pytest.raises(DataError, match="not a registry"):
-        load_registry(registry.folder)
-    path.write_text(text)
-    embeddings = next(registry.folder.glob("*.safetensors"))
-    content = bytearray(embeddings.read_bytes())
-    content[-2] ^= 1
-    embeddings.write_bytes(content)
-    with pytest.raises(DataError, match="embeddings of the registry were changed"):
-        load_registry(registry.folder)
-    path.unlink()
-    with pytest.raises(DataError, match="no such registry"):
-        load_registry(registry.folder)
+@pytest.mark.parametrize(("change", "message"), CHANGES)
+def test_changes_are_found(registry, folder, change, message):
+    with sqlite3.connect(folder / FILE_NAME) as database:
+        database.execute(change)
+    database.close()
+
+    def read():
+        with Registry.open(folder) as again:
+            again.speakers()
+
+    assert refused(read, FILE_NAME, message)
 
 
-def recording(*vector, seconds=2.0):
-    return Recording(np.array(vector, dtype=np.float32), seconds)
+def test_what_is_no_registry(folder, tmp_path):
+    assert refused(lambda: Registry.open(folder), "no such registry")
+    folder.mkdir()
+    (folder / FILE_NAME).write_bytes(b"something else, of some length" * 100)
+    assert refused(lambda: Registry.open(folder), FILE_NAME, "not a database")
+    (folder / FILE_NAME).write_bytes(b"")
+    assert refused(lambda: Registry.open(folder), "no such registry")
+    with Registry.begin(folder, MODEL, tmp_path) as registry:
+        assert registry.speakers() == []
 
 
-def test_several_recordings_are_averaged_at_length_one():
-    """(1, 0) and (0, 2) average to (1, 1) / sqrt 2, whose cosine with (0, 1) is sqrt 1/2; alone: 0 and 1."""
-    speakers = [[recording(1, 0), recording(0, 2)], [recording(1, 0)], [recording(0, 2)]]
-    found = Decider(Backend()).compare(speakers, recording(0, 5))
-    np.testing.assert_allclose(found.scores, [0.5**0.5, 0, 1], atol=1e-7)
-    assert found.llrs is None
-    for way, score in (("score", 0.5), ("best", 1.0)):
-        found = Decider(Backend(enrolment=way)).compare(speakers, recording(0, 5))
-        np.testing.assert_allclose(found.scores, [score, 0, 1], atol=1e-7)
+def test_the_index_finds_whom_exact_search_finds(folder, monkeypatch):
+    pytest.importorskip("faiss")
+    vectors = np.random.default_rng(0).standard_normal((2000, 16), dtype=np.float32)
+    with Registry.begin(folder, MODEL, folder) as registry:
+        registry.enrol_all((f"n{k}", [enrolled(*vector)]) for k, vector in enumerate(vectors))
+        exact = [registry.identify(recording(*vector), calibrated(), top=3) for vector in vectors[:50] + 0.1]
+        near = [
+            registry.identify(recording(*vector), calibrated(), top=3, approximate=True)
+            for vector in vectors[:50] + 0.1
+        ]
+    assert [found.name for found in near] == [found.name for found in exact]
+    for one, other in zip(near, exact, strict=True):
+        assert one.threshold == other.threshold, "the prior is that of all who are enrolled"
+        np.testing.assert_allclose(one.candidates[0].llr, other.candidates[0].llr, rtol=1e-6)
+    (said,) = near[0].warnings[len(exact[0].warnings) :]
+    assert "approximate search in" in said
+    assert "recordings was among its 100 candidates in" in said
 
 
-def test_the_mean_is_subtracted_before_the_average():
-    """(2, 1) and (2, 2) less (1, 1) point to 0 and 45 degrees, their average to 22.5; the test points to 0."""
-    backend = Backend(mean=np.float32([1, 1]))
-    found = Decider(backend).compare([[recording(2, 1), recording(2, 2)]], recording(3, 1))
-    np.testing.assert_allclose(found.scores, [np.cos(np.pi / 8)], atol=1e-6)
-
-
-def calibration(*columns, **changes):
-    measures = tuple(Quality(column, 0.0, 1.0, -50.0, 50.0, 1.0, 10.0) for column in columns)
-    backend = Backend().description()
-    origin = Origin({"name": "dev.txt", "sha256": "d" * 64}, None, 100, 1000, None, backend, MODEL)
-    return replace(Calibration(2.0, -1.0, 0.01, origin, measures), **changes)
-
-
-def test_quality_measures_of_recordings():
-    """LLR = 2 s - 1 + lower + 10 * higher: lengths 1 + 2 s against 4 s, norms (2 + 4) / 2 against 5."""
-    speakers = [[recording(0, 2, seconds=1.0), recording(0, 4, seconds=2.0)]]
-    test = recording(0, 5, seconds=4.0)
-    found = Decider(Backend(), calibration("duration")).compare(speakers, test)
-    np.testing.assert_allclose(found.llrs, [1 + np.log(3) + 10 * np.log(4)], rtol=1e-6)
-    found = Decider(Backend(), calibration("norm")).compare(speakers, test)
-    np.testing.assert_allclose(found.llrs, [1 + 3 + 50], rtol=1e-6)
-
-
-def test_the_cohort_mean_is_that_of_the_average():
-    """Cohort (1, 0) and (0, 1), top 1: the average (1, 1) / sqrt 2 has sqrt 1/2, the test recording 1."""
-    backend = Backend(cohort=np.eye(2, dtype=np.float32), top=1)
-    speakers = [[recording(1, 0), recording(0, 2)]]
-    found = Decider(backend, calibration("cohort_mean")).compare(speakers, recording(0, 5))
-    np.testing.assert_allclose(found.llrs, [2 * 0.5**0.5 - 1 + 0.5**0.5 + 10], rtol=1e-6)
-
-
-def test_a_measure_beyond_the_range_is_warned_of():
-    narrow = replace(calibration("duration").qualities[0], low=0.0, high=1.0)
-    decider = Decider(Backend(), calibration(qualities=(narrow,)))
-    assert decider.compare([[recording(1, 0)]], recording(1, 1)).warnings == []
-    (warning,) = decider.compare([[recording(1, 0)]], recording(1, 1, seconds=60.0)).warnings
-    assert "duration" in warning
-
-
-def test_a_folder_keeps_back_end_and_calibration(tmp_path):
-    backend = Backend(mean=np.float32([1, 1]), sources={"mean": {"name": "t.npz", "sha256": "e" * 64}})
-    fit = calibration()
-    fit = replace(fit, origin=replace(fit.origin, backend=backend.description()))
-    Decider(backend, fit).save(tmp_path)
-    loaded = Decider.load(tmp_path, MODEL)
-    assert loaded.calibration == fit
-    assert loaded.warnings == []
-    np.testing.assert_array_equal(loaded.backend.mean, backend.mean)
-    with pytest.raises(DataError, match="another model"):
-        Decider.load(tmp_path, "b" * 64)
-    Backend().save(tmp_path)
-    with pytest.raises(DataError, match="another back-end"):
-        Decider.load(tmp_path, MODEL)
-    (tmp_path / FILE_NAME).unlink()
-    assert Decider.load(tmp_path, MODEL).calibration is None
-
-
-@pytest.mark.parametrize("column", ["snr", "cohort_mean"])
-def test_what_recordings_do_not_tell_is_refused(tmp_path, column):
-    with pytest.raises(DataError, match=f"{column} cannot be computed"):
-        Decider(Backend(), calibration("duration", column)).save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_the_index_needs_its_library(registry, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "faiss", None)
+    with pytest.raises(UsageError, match=r"cmd-speaker\[index\]"):
+        registry.identify(recording(0, 5), COSINE, approximate=True)
+    assert registry.identify(recording(0, 5), COSINE).candidates[0].name == "Bert"

@@ -1,0 +1,117 @@
+"""What the demo's page does, without the page: take clips, compare, enrol, identify, forget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
+from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.evaluation.operating_point import OperatingPoint
+from cmd_speaker.files import file_checksum
+from cmd_speaker.model import SpeakerModel
+from cmd_speaker.registry import Enrolled, Identification, Registry
+
+MAX_SECONDS = 60
+MAX_MEGABYTES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One recording that was given to the page; `samples` are what the model heard, float32 [n] at 16 kHz."""
+
+    name: str
+    sha256: str
+    samples: np.ndarray
+    recording: Recording
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of two clips the score, and what follows from it where the model has a calibration."""
+
+    score: float
+    llr: float | None = None
+    threshold: float | None = None
+    point: OperatingPoint | None = None
+    warnings: Sequence[str] = ()
+
+    @property
+    def same(self) -> bool | None:
+        """Whether it is one speaker; None where nothing decides."""
+        return None if self.llr is None or self.threshold is None else self.llr >= self.threshold
+
+
+class Desk:
+    """A model with its calibration, and a registry, which is begun where there is none.
+
+    `point` is the operating point of decisions; None: that of the calibration. Raises as `SpeakerModel.load`,
+    `Decider.load` and `Registry.begin`, and `UsageError` for a point where no calibration is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        registry: Path,
+        point: OperatingPoint | None = None,
+        device: str = "cpu",
+        key: bytes | None = None,
+    ) -> None:
+        self.folder, self.point = folder, point
+        self.model = SpeakerModel.load(folder, device)
+        self.decider = Decider.load(folder, self.model.checksum)
+        self.registry = Registry.begin(registry, self.model.checksum, folder, key)
+        if point is not None and self.registry.decider(folder).calibration is None:
+            raise UsageError("--point needs a calibration: make one with cmd-speaker calibrate --into")
+
+    def take(self, path: str | Path) -> Clip:
+        """Read and embed a clip, at any sample rate and with any number of channels.
+
+        Raises `DataError` for what is longer than `MAX_SECONDS`, and for audio that gives no trustworthy
+        embedding; it names the file without its folder, which is none that the person at the page knows.
+        """
+        path = Path(path)
+        try:
+            _check_seconds(probe(path).seconds)
+            samples = read_audio(path, convert=True)
+            _check_seconds(len(samples) / SAMPLE_RATE)
+        except DataError as error:
+            raise DataError(
+                error.problem, file=path.name, expected=error.expected, found=error.found, fix=error.fix
+            ) from error
+        recording = Recording(self.model.embed(samples), len(samples) / SAMPLE_RATE, self.model.checksum)
+        return Clip(path.name, file_checksum(path), samples, recording)
+
+    def compare(self, first: Clip, second: Clip) -> Verdict:
+        """Do two clips have the same speaker?"""
+        found = self.decider.compare([[first.recording]], second.recording)
+        score, warnings = float(found.scores[0]), [*self.decider.warnings, *found.warnings]
+        calibration = self.decider.calibration
+        if calibration is None or found.llrs is None:
+            return Verdict(score, warnings=warnings)
+        point = self.point or OperatingPoint(calibration.prior)
+        return Verdict(score, float(found.llrs[0]), calibration.threshold(point), point, warnings)
+
+    def enrol(self, name: str, clip: Clip) -> int:
+        """Keep a clip's embedding under a name; returns and raises as `Registry.enrol`."""
+        return self.registry.enrol(name, [Enrolled(clip.name, clip.sha256, clip.recording)])
+
+    def identify(self, clip: Clip) -> Identification:
+        """Who is it, of those enrolled? Raises as `Registry.identify`.
+
+        Decided by the calibration of the registry, else by that of the model.
+        """
+        decider = self.registry.decider(self.folder)
+        return self.registry.identify(clip.recording, decider, self.point if decider.calibration else None)
+
+
+def _check_seconds(seconds: float) -> None:
+    if seconds > MAX_SECONDS:
+        raise DataError(
+            "too long for this page", expected=f"at most {MAX_SECONDS} s", found=f"{seconds:.1f} s",
+            fix="Cut it, or use the command line: cmd-speaker verify",
+        )  # fmt: skip
