@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmd_speaker.audio import SAMPLE_RATE, read_audio
 from cmd_speaker.calibration.calibration import Calibration
 from cmd_speaker.calibration.calibration_file import FILE_NAME, load_calibration, save_calibration
 from cmd_speaker.calibration.qualities import Sides
 from cmd_speaker.embeddings import Embeddings
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.evaluation.operating_point import OperatingPoint
+from cmd_speaker.recording import Recording
 from cmd_speaker.scoring.backend import Backend, score_all
 from cmd_speaker.scoring.directions import averaged
 from cmd_speaker.scoring.enrolment import combine
@@ -31,18 +32,9 @@ MEASURES = ("duration", "norm", "cohort_mean")
 """The quality measures that follow from a recording, its model and the back-end."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One utterance: its embedding as the network gives it, float32 [D], and its length."""
-
-    embedding: np.ndarray
-    seconds: float
-
-
 def embed_recording(model: SpeakerModel, path: str | Path, *, convert: bool = False) -> Recording:
     """Read and embed an audio file; raises `DataError` for audio that gives no trustworthy embedding."""
-    samples = read_audio(path, convert=convert)
-    return Recording(model.embed(samples), len(samples) / SAMPLE_RATE)
+    return model.recording(path, convert=convert)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +46,21 @@ class Comparison:
 
     scores: np.ndarray
     llrs: np.ndarray | None = None
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two recordings have the same speaker; None where nothing decides.
+
+    `llr` and `threshold`, a log-likelihood ratio too, are None without a calibration. `warnings` say what is not
+    known of the calibration, or of these recordings.
+    """
+
+    score: float
+    llr: float | None = None
+    threshold: float | None = None
+    same_speaker: bool | None = None
     warnings: Sequence[str] = ()
 
 
@@ -80,6 +87,21 @@ class Decider:
         calibration = load_calibration(path)
         record = {"backend": backend.description(), "embeddings": {"model": model}}
         return cls(backend, calibration, calibration.check(record, folder))
+
+    def verify(self, a: Recording, b: Recording, point: OperatingPoint | None = None) -> Verification:
+        """Two recordings, at the calibration's own prior unless `point` names prior and costs.
+
+        Raises `UsageError` for a point without calibration, `DataError` as `compare` does.
+        """
+        found = self.compare([[a]], b)
+        score, warnings = float(found.scores[0]), [*self.warnings, *found.warnings]
+        if self.calibration is None or found.llrs is None:
+            if point is not None:
+                raise UsageError("an operating point needs a calibration: cmd-speaker calibrate --into")
+            return Verification(score, warnings=warnings)
+        llr = float(found.llrs[0])
+        threshold = self.calibration.threshold(point or OperatingPoint(self.calibration.prior))
+        return Verification(score, llr, threshold, llr >= threshold, warnings)
 
     def save(self, folder: str | Path) -> None:
         """Write back-end and calibration into a folder.

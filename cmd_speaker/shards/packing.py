@@ -7,9 +7,8 @@ import math
 import re
 import tarfile
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from glob import escape
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmd_speaker.ahead import map_ahead
 from cmd_speaker.audio import (
     SAMPLE_RATE,
     AudioPlace,
@@ -202,13 +202,7 @@ def _good(found: Iterable[_Entry | DataError], left_out: list[DataError]) -> Ite
 def _ahead(read: Read, rows: Iterable[int]) -> Iterator[_Entry | DataError]:
     """What `read` makes of each row, in order; the next ones, a bounded number, are read meanwhile."""
     with ThreadPoolExecutor() as pool:
-        waiting: deque[Future[_Entry | DataError]] = deque()
-        for row in rows:
-            waiting.append(pool.submit(read, row))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from map_ahead(pool, read, rows, AHEAD)
 
 
 def _read(manifest: Manifest, full: bool, row: int) -> _Entry | DataError:
