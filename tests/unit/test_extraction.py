@@ -152,7 +152,9 @@ def test_bad_files_are_left_out_and_looked_at_again_once_mended(model, inputs, a
     assert not parts_folder(tmp_path / "e.npz").exists()
 
 
-def test_a_file_of_the_same_size_that_was_changed_is_embedded_again(model, inputs, audio, tmp_path, monkeypatch):
+def test_a_file_of_the_same_size_that_was_changed_is_embedded_again(
+    model, inputs, audio, tmp_path, monkeypatch
+):
     break_off(model, inputs, tmp_path / "e.npz", monkeypatch, after=2)
     write_noise(audio / "0.wav", 0.3, seed=77)
     again = counted(model, monkeypatch)
@@ -192,7 +194,9 @@ def test_a_part_that_slipped_in_is_refused(model, inputs, tmp_path, monkeypatch)
         break_off(each, inputs, tmp_path / out, monkeypatch, after=1)
     name = "000000000.npz"
     shutil.copy(parts_folder(tmp_path / "o.npz") / name, parts_folder(tmp_path / "e.npz") / name)
-    assert refused(lambda: extract(model, inputs, tmp_path / "e.npz"), name, "does not belong here", "Delete it")
+    assert refused(
+        lambda: extract(model, inputs, tmp_path / "e.npz"), name, "does not belong here", "Delete it"
+    )
 
 
 def test_a_damaged_part_is_refused(model, inputs, tmp_path, monkeypatch):
