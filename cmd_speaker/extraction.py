@@ -63,7 +63,10 @@ class Shard:
 
 @dataclass
 class Extracted:
-    """What an extraction came to: `embeddings` is None until all parts are there, of which `missing` are not.
+    """What an extraction came to: `embeddings` is None where this call did not join the parts.
+
+    `missing` parts are still to be done, perhaps by others; None where there are fewer parts than shares, and none
+    for this one.
 
     `files` and `seconds` of audio are what this call embedded, in `wall` seconds; `kept` and `length` are of all:
     the seconds that were embedded, and how long those recordings are.
@@ -71,7 +74,7 @@ class Extracted:
 
     embeddings: Embeddings | None = None
     errors: list[DataError] = field(default_factory=list)
-    missing: int = 0
+    missing: int | None = 0
     files: int = 0
     seconds: float = 0.0
     wall: float = 0.0
@@ -100,7 +103,7 @@ def extract(
     parts = _parts(folder, inputs.utterances)
     own = dict(list(parts.items())[shard.number - 1 :: shard.count])
     if not own:
-        return Extracted(missing=len(parts))
+        return Extracted(missing=None)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         made_of = _check_settings(folder, model, inputs.utterances, hearing)
