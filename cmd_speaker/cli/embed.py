@@ -52,19 +52,19 @@ def embed(
     loaded = SpeakerModel.load(model, local_device(device, os.environ))
     done = extract(loaded, found, out, hearing, share)
     if done.embeddings is None:
-        waiting = (
-            f"{done.missing} parts are still to be done" if done.missing else "another process joined it"
-        )
-        print(f"{out}: share {share} is done ({done.speed}), {waiting}", file=sys.stderr)
+        states = {None: "has nothing to do", 0: f"is done, {done.speed}; another call joined all"}
+        waiting = f"is done, {done.speed}; parts still to be done: {done.missing}"
+        print(f"{out}: share {share} {states.get(done.missing, waiting)}", file=sys.stderr)
         return
-    kept = f"; speech: {done.kept:.1f} of {done.length:.1f} s" if vad else ""
+    heard = f"; speech: {done.kept:.1f} of {done.length:.1f} s" if vad else ""
     total = len(found.utterances)
     print(
-        f"{out}: {len(done.embeddings)} embeddings of {total} utterances, {done.speed}{kept}", file=sys.stderr
+        f"{out}: {len(done.embeddings)} embeddings of {total} utterances, {done.speed}{heard}",
+        file=sys.stderr,
     )
     if done.errors:
-        kept_parts = f"the rest is kept in {parts_folder(out)}: once files are mended, call again"
-        raise DataErrors(f"{len(done.errors)} utterances left out ({kept_parts})", done.errors)
+        kept = f"the rest is kept in {parts_folder(out)}: once files are mended, call again"
+        raise DataErrors(f"{len(done.errors)} utterances left out ({kept})", done.errors)
 
 
 @app.command()
