@@ -1,4 +1,4 @@
-"""Work done ahead of its use, in threads: in order, and a bounded number of items at once."""
+"""Work on many items side by side, of which few are held at a time: there may be a million."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], limit: int
+def ahead(
+    function: Callable[[T], R], items: Iterable[T], workers: int | None = None, held: int = 64
 ) -> Iterator[R]:
-    """What `function` makes of each item, in order; the next `limit` items are worked on meanwhile.
+    """Results in the order of the items; `workers` threads are at work on the next ones, up to `held`."""
+    with ThreadPoolExecutor(workers) as pool:
+        yield from ahead_in(pool, function, items, held)
 
-    Unlike the pool's own `map`, this takes no more of `items` than it needs.
-    """
+
+def ahead_in(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], held: int
+) -> Iterator[R]:
+    """As `ahead`, in threads that have other work too."""
     waiting: deque[Future[R]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
-        if len(waiting) > limit:
+        if len(waiting) > held:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -86,12 +86,13 @@ class SpeakerBrain(sb.Brain):
         """What the student makes of a batch, whose samples augmentation may repeat."""
         waveforms = batch.waveforms.to(self.device, non_blocking=True)
         index = torch.arange(len(waveforms), device=self.device)
-        waveforms, index = augment(getattr(self.hparams, "wav_augment", None), waveforms, index)
-        with torch.no_grad():
+        # In half precision, which is the student's alone, a resampler would leave 8 bits of a sample.
+        with torch.no_grad(), torch.autocast(self.device_type, enabled=False):
+            waveforms, index = augment(getattr(self.hparams, "wav_augment", None), waveforms, index)
             features = features_of(self.modules.front_end, waveforms)
-        copies = torch.arange(len(features), device=self.device)
-        features, copies = augment(getattr(self.hparams, "feature_augment", None), features, copies)
-        quality = {name: values[copies] for name, values in as_heard(waveforms, self.sources).items()}
+            copies = torch.arange(len(features), device=self.device)
+            features, copies = augment(getattr(self.hparams, "feature_augment", None), features, copies)
+            quality = {name: values[copies] for name, values in as_heard(waveforms, self.sources).items()}
         return Heard(self.modules.student(features), index[copies], quality)
 
     def compute_objectives(self, predictions: Heard, batch: Batch, stage: sb.Stage) -> Tensor:
@@ -155,12 +156,24 @@ class SpeakerBrain(sb.Brain):
             self.loader.sampler.set_epoch(epoch)
             self.wait.start()
 
-    def fit_batch(self, batch: Batch) -> Tensor:
-        """One step, timed; its loss comes to the CPU, so that a GPU has done the step when it ends."""
+    def fit_batch(self, batch: Batch | DataError) -> Tensor:
+        """One step, timed; its loss comes to the CPU, so that a GPU has done the step when it ends.
+
+        Raises the error that a worker of the loader met in place of a batch.
+        """
+        if isinstance(batch, DataError):
+            raise batch
         self.wait.step()
         loss = super().fit_batch(batch)
         self.wait.stepped()
         return loss
+
+    def check_loss_isfinite(self, loss: Tensor) -> None:
+        """SpeechBrain's patience with losses that are not finite; at its end raises `DataError`."""
+        try:
+            super().check_loss_isfinite(loss)
+        except ValueError as error:
+            raise diverged(self.hparams.epoch_counter.current) from error
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
         rate = self.hparams.lr_schedule(self.optimizer_step, self.total_steps)
@@ -179,10 +192,7 @@ class SpeakerBrain(sb.Brain):
         if stage != sb.Stage.TRAIN or epoch is None:
             return
         if not all(parameter.isfinite().all() for parameter in self.modules.parameters()):
-            raise DataError(
-                f"training diverged in epoch {epoch}", expected="finite weights", found="NaN or infinity",
-                fix="Choose a lower learning rate (--peak_lr) or fewer distillation terms",
-            )  # fmt: skip
+            raise diverged(epoch)
         train = self.averages.take()
         valid: dict[str, float] = {}
         due = epoch % self.hparams.validation_interval == 0 or epoch == self.hparams.number_of_epochs
@@ -201,7 +211,7 @@ class SpeakerBrain(sb.Brain):
             return
         figures = [f"{name} {value:.4g}" for name, value in (train | valid).items()]
         print(f"epoch {epoch}/{self.hparams.number_of_epochs}: {', '.join(figures)}{self.wait}", flush=True)
-        hint = self.wait.hint(self.loader.num_workers)
+        hint = self.wait.hint(self.loader.num_workers, self.loader.dataset.audio.faster)
         if hint and not self.hint_given:
             print(hint, flush=True)
             self.hint_given = True
@@ -211,6 +221,14 @@ class SpeakerBrain(sb.Brain):
             for name, value in values.items():
                 self.tensorboard.add_scalar(f"{name}/{stage}", value, epoch)
         self.tensorboard.flush()
+
+
+def diverged(epoch: int) -> DataError:
+    """What to say where losses or weights are finite no more."""
+    return DataError(
+        f"training diverged in epoch {epoch}", expected="finite losses and weights", found="NaN or infinity",
+        fix="Choose a lower learning rate (--peak_lr) or fewer distillation terms",
+    )  # fmt: skip
 
 
 def unwrapped(module: Any) -> Any:

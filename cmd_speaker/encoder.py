@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmd_speaker.ahead import map_ahead
+from cmd_speaker.ahead import ahead_in
 from cmd_speaker.errors import UsageError
 from cmd_speaker.features import mean_normalise
 
@@ -125,7 +125,7 @@ def embed_read(
         each = pool.map if on_cpu else map
         held: list[Tensor | None] = []
         frames = 0
-        for found in map_ahead(pool, prepare, reads, min(2 * threads, read_ahead - 1)):
+        for found in ahead_in(pool, prepare, reads, min(2 * threads, read_ahead - 1)):
             features = found if on_cpu or found is None else features_of_one(found)
             held.append(features)
             frames += 0 if features is None else len(features)

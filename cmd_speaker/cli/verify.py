@@ -44,12 +44,12 @@ def verify(
     rule = find_rule(decider.calibration, point, threshold)
     if threshold is not None and _gives_cosines(decider) and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is compared with a cosine: expected -1 to 1, found {threshold}")
-    sides = [loaded.recording(path, convert=convert, vad=vad) for path in (first, second)]
-    found = decider.verify(*sides, rule.point if rule else None)
+    a, b = (loaded.recording(path, convert=convert, vad=vad) for path in (first, second))
+    found = decider.verify(a, b, rule.point if rule else None)
     score, llr = found.score, found.llr
     warn(found.warnings)
     if vad:
-        kept = " and ".join(f"{side.seconds:.1f} of {side.length:.1f} s" for side in sides)
+        kept = " and ".join(f"{side.seconds:.1f} of {side.length:.1f} s" for side in (a, b))
         print(f"speech: {kept}", file=sys.stderr)
     if decider.calibration is None:
         warn_uncalibrated(model)

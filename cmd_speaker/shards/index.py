@@ -47,9 +47,13 @@ class Packing:
     """SHA-256 of the manifest."""
     utterances: int
     shard_size: int
+    full: bool = False
+    """Whether everything was decoded: then other utterances may have been left out."""
 
     def __str__(self) -> str:
-        return f"{self.utterances} rows of SHA-256 {self.manifest[:12]}..., {self.shard_size:,} bytes a shard"
+        looked_at = "decoded" if self.full else "headers read"
+        rows = f"{self.utterances} rows of SHA-256 {self.manifest[:12]}..., {looked_at}"
+        return f"{rows}, {self.shard_size:,} bytes a shard"
 
 
 @dataclass(frozen=True)

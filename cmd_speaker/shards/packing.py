@@ -8,7 +8,6 @@ import re
 import tarfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from glob import escape
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cmd_speaker.ahead import map_ahead
+from cmd_speaker.ahead import ahead
 from cmd_speaker.audio import (
     SAMPLE_RATE,
     AudioPlace,
@@ -45,8 +44,6 @@ from cmd_speaker.shards.index import (
 )
 
 MEGABYTE = 1_000_000
-AHEAD = 64
-"""Utterances that are read while others are written."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +99,15 @@ def pack(manifest: Manifest, out: str | Path, *, shard_size: float = 1000, full:
     folder.mkdir(parents=True, exist_ok=True)
     read = partial(_read, manifest, full)
     with locked(folder, waiting=f"{folder}: another call packs here, waiting for it"):
-        index = _begun(
-            folder, Packing(file_checksum(manifest.path), len(manifest), round(shard_size * MEGABYTE))
-        )
+        size = round(shard_size * MEGABYTE)
+        index = _begun(folder, Packing(file_checksum(manifest.path), len(manifest), size, full))
         for name in (f"{escape(manifest.path.stem)}-*.tar", INDEX, LEFT_OUT):
             # Of a call that was killed; nobody else writes here now.
             for temporary in folder.glob(f".{name}.*.tmp"):
                 temporary.unlink()
         index, left_out = _look_again(index, read)
         rows = range(index.rows_done, len(manifest))
-        entries = track(_ahead(read, rows), f"Packing {manifest.path.name}", len(rows))
+        entries = track(ahead(read, rows), f"Packing {manifest.path.name}", len(rows))
         index = _write_shards(index, folder, manifest, _good(entries, left_out))
         write_mistakes(folder / LEFT_OUT, left_out)
     if not len(index):
@@ -142,7 +138,7 @@ def _look_again(index: Index, read: Read) -> tuple[Index, list[DataError]]:
     """What was left out may be there now: then its shard, and those after it, are made again."""
     left_out = []
     absent = np.setdiff1d(np.arange(index.rows_done), index.column("row")).tolist()
-    again = track(_ahead(read, absent), "Looking again at what was left out", len(absent))
+    again = track(ahead(read, absent), "Looking again at what was left out", len(absent))
     for row, found in zip(absent, again, strict=True):
         if isinstance(found, _Entry):
             index = index.first_shards(bisect_right(index.until, row))
@@ -197,12 +193,6 @@ def _good(found: Iterable[_Entry | DataError], left_out: list[DataError]) -> Ite
             left_out.append(each)
         else:
             yield each
-
-
-def _ahead(read: Read, rows: Iterable[int]) -> Iterator[_Entry | DataError]:
-    """What `read` makes of each row, in order; the next ones, a bounded number, are read meanwhile."""
-    with ThreadPoolExecutor() as pool:
-        yield from map_ahead(pool, read, rows, AHEAD)
 
 
 def _read(manifest: Manifest, full: bool, row: int) -> _Entry | DataError:

@@ -27,9 +27,12 @@ class Shards:
     `places` is [utterances, 3]: shard, offset and size of each.
     """
 
+    faster = "keep decoded audio with --cache_folder DIR in place of --shards"
+
     def __init__(self, folder: Path, index: Index, manifest: Manifest, places: np.ndarray) -> None:
         self.paths = [folder / name for name in index.shards]
         self.utterances, self.places = manifest.utterances, places
+        self.seconds = np.array([each.duration for each in manifest])
         self._process, self._files = 0, dict[int, io.FileIO]()
 
     @classmethod
@@ -57,11 +60,14 @@ class Shards:
         return found
 
     def crop(self, index: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        # Of arrays only: Python's objects, once looked at, are copied into the memory of each worker.
         shard, offset, size = self.places[index].tolist()
-        each = self.utterances[index]
-        path = self.paths[shard] / sample_name(each.id)
-        place = Embedded(path, partial(self._part, shard, offset, size))
-        return read_crop(place, length, rng, seconds=each.duration)
+        place = Embedded(self.paths[shard], partial(self._part, shard, offset, size))
+        try:
+            return read_crop(place, length, rng, seconds=float(self.seconds[index]))
+        except DataError as error:
+            error.file = self.paths[shard] / sample_name(self.utterances[index].id)
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker that was not forked opens the shards itself, too.

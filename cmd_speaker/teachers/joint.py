@@ -36,6 +36,8 @@ class JointTeacher(nn.Module):
         # They are the bank's, not learnt: no checkpoint needs them.
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("label", targets.label, persistent=False)
+        # And the same in every process: torch would send the whole bank around at each step.
+        self._ddp_params_and_buffers_to_ignore = ["x", "label"]
 
     def forward(self, rows: Tensor) -> Tensor:
         """Bank rows [batch], -1 for none -> the mean identity loss of those that are one; 0 where none is.

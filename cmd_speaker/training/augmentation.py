@@ -42,7 +42,7 @@ def waveform_augmenter(
     """
     parts: list[torch.nn.Module] = []
     if speed:
-        parts.append(SpeedPerturb(SAMPLE_RATE, speeds=list(speeds)))
+        parts.append(RandomSpeed(SAMPLE_RATE, speeds=list(speeds)))
     if reverberation:
         parts.append(RandomReverb(rir_folder))
     if noise:
@@ -73,6 +73,14 @@ def spec_augment(enabled: bool = True) -> Augmenter:
     )  # fmt: skip
 
 
+class RandomSpeed(SpeedPerturb):
+    """SpeechBrain's, on the waveforms' own device; its own would take them to the CPU and back."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        self.device = waveform.device
+        return super().forward(waveform)
+
+
 class RandomNoise(AddNoise):
     """Adds a random stretch of a random file to each waveform of the batch, or white noise."""
 
@@ -86,7 +94,8 @@ class RandomNoise(AddNoise):
         for _ in range(len(lengths)):
             path = self.files[_draw(len(self.files))]
             drawn.append((path, _draw(_length(path)), max_length))
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        # More than torch's threads, of which there is one under torchrun: they wait for the disk.
+        with ThreadPoolExecutor() as pool:
             rows = list(pool.map(_stretch, *zip(*drawn, strict=True)))
         return torch.from_numpy(np.stack(rows)).to(lengths.device), lengths
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+
+from cmd_speaker.training.processes import on_main
 
 COMPLETE = "COMPLETE"
 
@@ -18,6 +19,9 @@ class SafeCheckpointer(Checkpointer):
     SpeechBrain writes a checkpoint's meta file first, so a kill while the rest is written leaves a folder
     that looks newest and cannot be loaded. Here a marker is written last, and folders without it are
     removed before recovery.
+
+    Of several processes the main one finds and deletes checkpoints. SpeechBrain asks each of them, and where two
+    machines see a common folder differently, for a moment, they would wait for each other.
     """
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
@@ -27,12 +31,16 @@ class SafeCheckpointer(Checkpointer):
         return checkpoint
 
     def recover_if_possible(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
-        if if_main_process():
-            for folder in self._incomplete():
-                shutil.rmtree(folder)
-        ddp_barrier()
+        on_main(self._remove_incomplete)
         return super().recover_if_possible(*args, **kwargs)
 
-    def _incomplete(self) -> list[Path]:
-        folders = Path(self.checkpoints_dir).glob("CKPT*")
-        return [folder for folder in folders if folder.is_dir() and not (folder / COMPLETE).exists()]
+    def find_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
+        return on_main(super().find_checkpoint, *args, **kwargs)
+
+    def delete_checkpoints(self, **kwargs: Any) -> None:
+        on_main(super().delete_checkpoints, **kwargs)
+
+    def _remove_incomplete(self) -> None:
+        for folder in Path(self.checkpoints_dir).glob("CKPT*"):
+            if folder.is_dir() and not (folder / COMPLETE).exists():
+                shutil.rmtree(folder)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from cmd_speaker.audio import SAMPLE_RATE, random_crop, read_crop
 from cmd_speaker.errors import DataError, DataErrors
-from cmd_speaker.files import write_atomically, write_json
+from cmd_speaker.files import locked, write_atomically, write_json
 from cmd_speaker.hearing import read_utterance
 from cmd_speaker.manifest import Manifest, Utterance
 from cmd_speaker.progress import track
@@ -42,6 +42,9 @@ class Batch(NamedTuple):
 class CropSource(Protocol):
     """Where the crops of a manifest's utterances come from: every source gives the same bits."""
 
+    faster: str
+    """What to do, in words, where a training waits for this source although all CPUs read."""
+
     def crop(self, index: int, length: int, rng: np.random.Generator) -> np.ndarray:
         """`cmd_speaker.audio.random_crop` of the utterance with this number, float32 [length]."""
         ...
@@ -49,6 +52,8 @@ class CropSource(Protocol):
 
 class LooseFiles:
     """The files that the manifest names, read when they are needed and only where the crop is."""
+
+    faster = "keep decoded audio with --cache_folder DIR"
 
     def __init__(self, manifest: Manifest) -> None:
         self.utterances = manifest.utterances
@@ -65,7 +70,9 @@ class DecodedAudio:
     when the manifest or a file's size or time changes.
     """
 
-    def __init__(self, samples: np.ndarray, offsets: Sequence[int]) -> None:
+    faster = "put --cache_folder on a faster disk"
+
+    def __init__(self, samples: np.ndarray, offsets: np.ndarray) -> None:
         self.samples, self.offsets = samples, offsets
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -83,12 +90,18 @@ class DecodedAudio:
         fingerprint = _fingerprint(manifest)
         audio = Path(folder) / f"{manifest.path.stem}-{fingerprint[:16]}.f32"
         index = audio.with_suffix(".json")
-        if not index.is_file():
+
+        def is_made() -> bool:
+            return index.is_file() and audio.is_file()
+
+        if not is_made():
             audio.parent.mkdir(parents=True, exist_ok=True)
-            offsets = _decode(manifest, audio)
-            write_json(index, offsets)
-        offsets = json.loads(index.read_text())
-        return cls(np.memmap(audio, dtype=np.float32, mode="r", shape=(offsets[-1],)), offsets)
+            # Other runs, and the processes of a machine with a disk of its own, wait for the first.
+            with locked(audio.parent, waiting=f"{audio.parent}: another process decodes, waiting for it"):
+                if not is_made():
+                    write_json(index, _decode(manifest, audio))
+        offsets = np.array(json.loads(index.read_text()))
+        return cls(np.memmap(audio, dtype=np.float32, mode="r", shape=(int(offsets[-1]),)), offsets)
 
 
 def _decode(manifest: Manifest, path: Path) -> list[int]:
@@ -160,6 +173,13 @@ class TrainingCrops(Dataset):
     def __len__(self) -> int:
         return len(self.utterances)
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Item] | DataError:
+        """The items of a batch, for a DataLoader; or an error, which raised in a worker becomes a traceback."""
+        try:
+            return [self[index] for index in indices]
+        except DataError as error:
+            return error
+
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
@@ -198,8 +218,10 @@ def check_batch(train: Manifest, batch_size: int, at_once: int = 1) -> None:
         )  # fmt: skip
 
 
-def collate(items: list[Item]) -> Batch:
-    """Items of `TrainingCrops` -> `Batch`."""
+def collate(items: list[Item] | DataError) -> Batch | DataError:
+    """Items of `TrainingCrops` -> `Batch`; an error in their place is passed on."""
+    if isinstance(items, DataError):
+        return items
     crops, labels, rows, qualities = zip(*items, strict=True)
     waveforms, stacked_rows, columns = (torch.from_numpy(np.stack(part)) for part in (crops, rows, qualities))
     return Batch(waveforms, torch.tensor(labels), stacked_rows, columns)

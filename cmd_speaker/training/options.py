@@ -17,6 +17,8 @@ from cmd_speaker.errors import DataError, UsageError
 
 RUN_OPTIONS = {name for name in RunOptions().as_dict() if name not in ("param_file", "overridden_args")}
 """SpeechBrain's own options of a run, which a YAML may set too."""
+ARGUMENTS = RUN_OPTIONS - {"distributed_launch", "data_parallel_count", "tqdm_barcolor"}
+"""Those of them that a command line may have: SpeechBrain's parser passes over the others."""
 FLAGS = {name for name, value in RunOptions().as_dict().items() if isinstance(value, bool)}
 WORDS = {
     "true": True,
@@ -43,12 +45,12 @@ def read_options(path: Path, arguments: Sequence[str]) -> tuple[RunOptions, dict
     nodes = top_level(path)
     run, overrides = [], {}
     for name, value in _pairs(arguments):
-        if name in RUN_OPTIONS:
+        if name in ARGUMENTS:
             run += _run_option(name, value)
         elif name in nodes:
             overrides[name] = value_of(name, value, nodes[name][1])
         else:
-            raise UsageError(f"no such option: --{name}{suggest(name, [*nodes, *RUN_OPTIONS])}")
+            raise UsageError(f"no such option: --{name}{suggest(name, [*nodes, *ARGUMENTS])}")
     return _with_step_limit(sb.parse_arguments([str(path), *run])[1]), overrides
 
 

@@ -99,9 +99,10 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
         training_subset, parts.train, folder / "manifests" / "train_part.csv",
         speakers=hparams["training_speakers"], utterances_per_speaker=hparams["utterances_per_speaker"],
     )  # fmt: skip
-    shards = hparams.get("shards")
-    train = load_manifest(train_csv, root, check_files=not shards)
-    if shards:
+    shards, main = hparams.get("shards"), if_main_process()
+    # Of a million files a network disk is asked by one process only.
+    train = load_manifest(train_csv, root, check_files=main and not shards)
+    if shards and main:
         Shards.open(shards, train)
     valid: tuple[Manifest, Trials] | None = None
     if parts.valid and parts.valid_trials:
@@ -116,7 +117,7 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
                 found="no trial list" if parts.test else "no test.csv",
                 fix="Prepare the corpus with its test part, or give --test False",
             )  # fmt: skip
-        test = load_manifest(parts.test, root, check_files=True)
+        test = load_manifest(parts.test, root, check_files=main)
         refuse_shared_speakers(train, test)
         check_lists(test, parts.lists)
         files += [parts.test, *(file for each in parts.lists for file in (each.trials, each.enrol_map))]
@@ -124,7 +125,7 @@ def train_and_evaluate(recipe: Recipe, parts: Parts) -> None:
 
     teachers = prepare_teachers(recipe, train, valid, root)
     model = SpeakerModel(train_student(recipe, train, valid, teachers))
-    if not if_main_process():
+    if not main:
         return
     model.save(folder / "model", recipe.run.provenance())
     if test is not None:

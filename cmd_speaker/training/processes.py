@@ -73,6 +73,11 @@ def processes() -> int:
     return distributed.get_world_size() if is_distributed_initialized() else 1
 
 
+def local_processes() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if is_distributed_initialized() else 1
+
+
 def rank() -> int:
     """The number of this process, 0 for the main one."""
     return distributed.get_rank() if is_distributed_initialized() else 0

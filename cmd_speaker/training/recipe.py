@@ -133,7 +133,7 @@ def open_recipe(argv: Sequence[str], own_keys: Collection[str] = ()) -> Recipe:
     _check_keys(path, set(own_keys))
     run_opts = join_processes(run_opts)
     hparams, resolved = _build(path, overrides)
-    _check_computation(run_opts, hparams)
+    _check_run_options(run_opts, hparams)
     folder = Path(str(hparams["output_folder"]))
     folder.mkdir(parents=True, exist_ok=True)
     run = open_run(folder, path, resolved, argv, run_opts)
@@ -148,19 +148,27 @@ def check_recipe(argv: Sequence[str]) -> None:
     path = Path(argv[0])
     run_opts, overrides = read_options(path, argv[1:])
     hparams, _ = _build(path, overrides)
-    _check_computation(run_opts, hparams)
+    _check_run_options(run_opts, hparams)
 
 
-def _check_computation(run_opts: RunOptions, hparams: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for a device that is not there, or that cannot compute in the precision asked for."""
-    device = run_opts.device or infer_device()
+def _check_run_options(run_opts: RunOptions, hparams: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a device that is not there, and for what would end or mislead the training later."""
+
+    def option(name: str) -> Any:
+        return _option(name, run_opts, hparams)
+
+    device, precisions = option("device") or infer_device(), {option("precision"), option("eval_precision")}
     check_device(device)
-    names = ("precision", "eval_precision", "grad_accumulation_factor")
-    *precisions, accumulated = (_option(name, run_opts, hparams) for name in names)
+    if unknown := precisions - {"fp32", "bf16", "fp16"}:
+        raise UsageError(f"precision {unknown.pop()}: expected fp32, bf16 or fp16")
     if "fp16" in precisions and device == "cpu":
         raise UsageError("--precision fp16 needs a GPU; on a CPU give bf16 or fp32")
-    if accumulated < 1:
+    if (accumulated := option("grad_accumulation_factor")) < 1:
         raise UsageError(f"--grad_accumulation_factor {accumulated}: expected at least 1")
+    if option("ckpt_interval_minutes") > 0 and option("ckpt_interval_steps") > 0:
+        raise UsageError("--ckpt_interval_minutes and --ckpt_interval_steps: give 0 for one of them")
+    if option("test_only"):
+        raise UsageError("--test_only: recipes train; cmd-speaker embed, score and evaluate test a model")
 
 
 def _option(name: str, run_opts: RunOptions, hparams: Mapping[str, Any]) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from cmd_speaker.training.processes import local_processes
+
 MUCH = 0.2
 """Share of an epoch from which on waiting is worth a hint."""
 FIRST = 5
@@ -48,14 +50,18 @@ class DataWait:
             return ""
         return f"; {self.waited + self.computed:.0f} s, {self.share:.0%} of them waiting for data"
 
-    def hint(self, num_workers: int) -> str:
-        """What to do where much of the epoch was waiting, else nothing."""
+    def hint(self, num_workers: int, faster: str) -> str:
+        """What to do where much of the epoch was waiting, else nothing.
+
+        `num_workers` are those of this process, `faster` is what helps where more of them would not.
+        """
         if self.share < MUCH:
             return ""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores, each = max(1, cores // local_processes()), " a process" if local_processes() > 1 else ""
         if num_workers < cores:
             more = min(cores, max(2, 2 * num_workers))
-            way = f"read ahead with --num_workers {more} (now {num_workers}, {cores} CPUs)"
+            way = f"read ahead with --num_workers {more} (now {num_workers}, {cores} CPUs{each})"
         else:
-            way = f"all {cores} CPUs read already: keep decoded audio with --cache_folder DIR"
+            way = f"all CPUs read already: {faster}"
         return f"{self.share:.0%} of the epoch was waiting for data: {way}"

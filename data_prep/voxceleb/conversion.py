@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import os
 import struct
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import soundfile
 
 from cmd_speaker import ffmpeg
+from cmd_speaker.ahead import ahead
 from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.corpora.voxceleb import PARTS, part_of
 from cmd_speaker.corpora.voxceleb_tree import packed_files
@@ -27,8 +27,6 @@ from cmd_speaker.progress import track
 FAILED = "failed.csv"
 LENGTH_TOLERANCE = 0.25
 """Seconds. An AAC encoder's delay, up to 2,112 samples, is part of the stated length or is not."""
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ def convert(source: str | Path, output: str | Path, workers: int | None = None) 
             "no m4a files", file=source, expected="dev/aac/id00012/VIDEO/00001.m4a ...", found="none",
             fix="Give the folder that VoxCeleb2's archives were unpacked to; wav and flac need no conversion",
         )  # fmt: skip
-    results = _side_by_side(partial(_convert, source, output), files, workers or os.cpu_count() or 1)
+    workers = workers or os.cpu_count() or 1
+    results = ahead(partial(_convert, source, output), files, workers, 4 * workers)
     outcomes: Counter[bool] = Counter()
     parts = {part: 0 for part in PARTS}
     errors = []
@@ -150,18 +149,6 @@ def _decodes(flac: Path) -> bool:
         return len(soundfile.read(str(flac), dtype="int16")[0]) == read_header(flac).samples
     except soundfile.LibsndfileError:
         return False
-
-
-def _side_by_side(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Results in the order of the items, of which few are waiting at a time: there are a million."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[R]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) >= 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _write_failed(path: Path, errors: list[DataError]) -> None:

@@ -1,6 +1,7 @@
 """Two processes on a CPU (gloo) beside one process that has the same samples in one batch."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -9,11 +10,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.manifest import load_manifest
+from cmd_speaker.training import pipeline
 from cmd_speaker.training.fit import build_brain
 from cmd_speaker.training.processes import processes
 from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.teachers import prepare_teachers
-from tests.training import OWN_KEYS, RECIPE, arguments, load_recipe
+from tests.training import HPARAMS, OWN_KEYS, RECIPE, arguments, command_line, load_recipe
 
 TERMS = (
     "{feature: {weight: 2, margin: 0.3}, pair_distance: {weight: 5, margin: 0.1}, "
@@ -142,9 +144,46 @@ def test_a_step_needs_all_its_batches(train, tmp_path):
         ("precision", "fp16", "needs a GPU; on a CPU give bf16"),
         ("grad_accumulation_factor", 0, "at least 1"),
         ("optimizer_step_limit", "many", "a whole number, at least 1, found 'many'"),
+        (
+            "ckpt_interval_steps",
+            5,
+            "--ckpt_interval_minutes and --ckpt_interval_steps: give 0 for one of them",
+        ),
+        ("test_only", True, "cmd-speaker embed, score and evaluate test a model"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(train, tmp_path, option, value, message):
     with pytest.raises(UsageError, match=message):
         train(tmp_path / "run", **{option: value})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("precision: half", "precision half: expected fp32"), ("device: cuda:93", "no device 'cuda:93' here")],
+)
+def test_what_a_yaml_says_of_the_computation_is_checked_too(tmp_path, line, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"{HPARAMS.read_text()}\n{line}\n")
+    options = {"data_folder": tmp_path, "output_folder": tmp_path / "run"}
+    with pytest.raises(UsageError, match=message):
+        open_recipe(command_line(path, options), OWN_KEYS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_are_looked_for_by_the_main_process_only(
+    train, trained, speechocean_copy, tmp_path, monkeypatch
+):
+    """The others do not ask a network disk for a million files again: here they get as far as the teachers."""
+    shutil.rmtree(speechocean_copy / "WAVE")
+
+    def reached(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "prepare_teachers", reached)
+    options = {"prepared": trained / "manifests"}
+    with pytest.raises(DataError, match="none of the 16 audio files exists"):
+        train(tmp_path / "main", speechocean_copy, **options)
+    monkeypatch.setattr(pipeline, "if_main_process", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "other", speechocean_copy, **options)

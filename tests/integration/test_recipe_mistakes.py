@@ -130,6 +130,8 @@ def test_names_that_a_teacher_cannot_have(tmp_path, name):
         ("noprogressbar", "perhaps"),
         ("dev", "cpu"),
         ("prec", "bf16"),
+        ("distributed_launch", "True"),
+        ("data_parallel_count", 2),
     ],
 )
 def test_bad_values(cli, tmp_path, option, value):

@@ -21,6 +21,7 @@ from cmd_speaker.training.recipe import open_recipe
 from cmd_speaker.training.schedule import OneCycle
 from cmd_speaker.training.waiting import DataWait
 from data_prep.speechocean762 import prepare
+from tests.refusals import refused
 from tests.teachers import match_of
 from tests.training import OWN_KEYS, arguments, broken_after, text_and_face, weights
 
@@ -208,9 +209,11 @@ def test_run_options_are_part_of_the_run(train, trained):
         train(trained, max_grad_norm=0.1)
 
 
-def test_divergence_is_said(train, tmp_path):
-    with pytest.raises((DataError, ValueError), match=r"diverged|not finite"):
-        train(tmp_path / "run", peak_lr=1e30, feature_weight=0)
+@pytest.mark.parametrize("batch_size", [4, 2])
+def test_divergence_is_said(train, tmp_path, batch_size):
+    """At the end of an epoch of four steps, and within one of eight, where SpeechBrain's patience ends."""
+    with pytest.raises(DataError, match=r"(?s)training diverged in epoch 1.*--peak_lr"):
+        train(tmp_path / "run", peak_lr=1e30, feature_weight=0, batch_size=batch_size)
 
 
 def test_half_precision_leaves_features_and_losses_alone(train, tmp_path, monkeypatch):
@@ -223,13 +226,14 @@ def test_half_precision_leaves_features_and_losses_alone(train, tmp_path, monkey
 
         def forward(self, *inputs, original=original):
             out = original(self, *inputs)
-            seen.append((type(self).__name__, torch.is_autocast_enabled("cpu"), out.dtype))
+            seen.append((type(self).__name__, torch.is_autocast_enabled("cpu"), inputs[0].dtype, out.dtype))
             return out
 
         monkeypatch.setattr(kind, "forward", forward)
-    train(tmp_path / "run", precision="bf16", number_of_epochs=1, feature_weight=0)
+    augmentation = {"speed": True, "noise": True, "reverberation": True}
+    train(tmp_path / "run", precision="bf16", number_of_epochs=4, feature_weight=0, **augmentation)
     assert {name for name, *_ in seen} == {"KaldiFbank", "AamSoftmax"}
-    assert all(not autocast and dtype == torch.float32 for _, autocast, dtype in seen)
+    assert {tuple(rest) for _, *rest in seen} == {(False, torch.float32, torch.float32)}
 
 
 def test_other_hyperparameters_do_not_resume(train, trained):
@@ -256,6 +260,19 @@ def test_a_bad_file_stops_training_and_is_named(train, tiny_speechocean, tmp_pat
     with pytest.raises(Exception, match=wav.name) as error:
         train(tmp_path / "run", corpus=corpus)
     assert error.value.exit_code == 3
+
+
+def test_a_bad_file_that_a_worker_meets_is_named(train, trained, speechocean_copy, tmp_path):
+    run, options = (
+        tmp_path / "run",
+        {"prepared": trained / "manifests", "cache_folder": "", "feature_weight": 0},
+    )
+    wav = load_manifest(trained / "manifests" / "train.csv", speechocean_copy).utterances[3].wav
+    wav.write_bytes(wav.read_bytes()[:-100])
+    error = refused(
+        lambda: train(run, speechocean_copy, num_workers=1, **options), "train.csv, row 5: ", "is truncated"
+    )
+    assert "Traceback" not in str(error)
 
 
 def test_a_misspelled_option(train, tmp_path):

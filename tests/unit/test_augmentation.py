@@ -1,6 +1,7 @@
 """Speed, noise and reverberation through SpeechBrain's augmenter."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from speechbrain.augment.time_domain import SpeedPerturb
 from cmd_speaker.audio import read_audio
 from cmd_speaker.brain import augment
 from cmd_speaker.errors import DataError
+from cmd_speaker.training import augmentation
 from cmd_speaker.training.augmentation import RandomNoise, RandomReverb, spec_augment, waveform_augmenter
 
 SPEECH = 0.1 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(0))
@@ -36,6 +38,22 @@ def snr(clean, noisy):
 
 def test_nothing_switched_on_is_none():
     assert waveform_augmenter() is None
+
+
+def test_speed_is_changed_on_the_device_of_the_waveforms():
+    """`meta` stands for a GPU: nothing can come to the CPU from there."""
+    augmenter = waveform_augmenter(speed=True, speeds=(80,))
+    assert augmenter is not None
+    (changed,) = augmenter.augmentations.values()
+    assert changed(torch.empty(4, 8000, device="meta")).shape == (4, 10000)
+
+
+def test_noises_are_read_side_by_side_whatever_torch_has_of_threads(noises, monkeypatch):
+    """Under torchrun that is one. Two readings wait here for each other."""
+    both, stretch = threading.Barrier(2, timeout=20), augmentation._stretch
+    monkeypatch.setattr(augmentation, "_stretch", lambda *a: (both.wait(), stretch(*a))[1])
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert RandomNoise(noises, 0, 0)._load_noise(torch.ones(2), 1000)[0].shape == (2, 1000)
 
 
 def test_white_noise_at_the_asked_ratio():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.functional import normalize
+from torch.nn.parallel import DistributedDataParallel
 
 from cmd_speaker.losses import StudentBatch
 from cmd_speaker.losses.aam import aam_softmax
@@ -129,3 +130,13 @@ def test_a_head_round_trip(stage1, tmp_path):
     read = TeacherHead.load(tmp_path / "head.safetensors", 5, 8)
     assert torch.get_rng_state().equal(state)
     assert read(x).equal(head(x))
+
+
+def test_the_bank_is_not_sent_around_at_each_step(joint, tmp_path):
+    """What every process has from the disk; the mean of the head goes along."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        sent = DistributedDataParallel(joint).modules_buffers
+    finally:
+        distributed.destroy_process_group()
+    assert [buffer.data_ptr() for buffer in sent] == [joint.head.mean.data_ptr()]

@@ -220,6 +220,8 @@ def test_a_folder_of_another_packing_is_refused(corpus, tmp_path):
         lambda: pack(corpus, tmp_path / "out", shard_size=2), "expected 11 rows", "2,000,000 bytes"
     )
     assert refused(lambda: pack(corpus, tmp_path / "out", shard_size=0), "shard size 0")
+    # What is there was not decoded, and must not pass for it.
+    assert refused(lambda: pack(corpus, tmp_path / "out", full=True), "another packing", "decoded", "headers")
     (tmp_path / "out" / "index.npz").write_bytes(b"nonsense")
     assert refused(lambda: pack(corpus, tmp_path / "out"), "index.npz", "not an index of shards")
     assert content(tmp_path / "out") == before | {"index.npz": b"nonsense"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cmd_speaker.shards import reading
-from cmd_speaker.shards.index import INDEX, load_index, save_index
+from cmd_speaker.shards.index import INDEX, load_index, sample_name, save_index
 from cmd_speaker.shards.packing import pack
 from cmd_speaker.shards.reading import Shards
 from cmd_speaker.training.data import LooseFiles, TrainingCrops, open_audio
@@ -59,6 +59,13 @@ def test_a_part_of_the_manifest_in_another_order(corpus, folder, tmp_path):
     rows = [line.split(",") for line in corpus.path.read_text().splitlines()[1:]]
     part = manifest_of(tmp_path, [rows[k] for k in (4, 0, 6)], "part.csv")
     assert_equal_crops(crops_of(Shards.open(folder, part), 3), crops_of(LooseFiles(part), 3))
+
+
+def test_a_crop_needs_no_object_of_its_utterance(corpus, folder):
+    """Looked at, a million of them would be copied into the memory of each worker."""
+    source = Shards.open(folder, corpus)
+    source.utterances = []
+    assert_equal_crops(crops_of(source), crops_of(LooseFiles(corpus)))
 
 
 def test_no_more_shards_are_open_than_a_process_may_have(corpus, folder, monkeypatch):
@@ -182,4 +189,5 @@ def test_what_is_damaged_within_a_shard_is_named_with_its_row(corpus, folder):
         file.write(bytes(100))
     crops = TrainingCrops(corpus, corpus.label_map(), [], 0.25, 1, source)
     assert crops[2][0].shape == (LENGTH,)
-    assert refused(lambda: crops[3], "train.csv, row 5", f"{source.paths[shard]}", "not readable as audio")
+    name = sample_name(corpus.utterances[3].id)
+    assert refused(lambda: crops[3], "row 5", str(source.paths[shard] / name), "not readable as audio")

@@ -3,6 +3,8 @@
 import random
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from cmd_speaker.errors import DataErrors
 from cmd_speaker.manifest import load_manifest, write_manifest
+from cmd_speaker.training import data
 from cmd_speaker.training.data import DecodedAudio, TrainingCrops, collate
 from cmd_speaker.training.schedule import OneCycle, Piecewise
 from cmd_speaker.training.state import EpochAverages, RandomStates
@@ -137,8 +140,26 @@ def test_decoded_audio_is_the_file_and_is_made_again_when_it_changes(corpus, tmp
     made = set((tmp_path / "cache").iterdir())
     DecodedAudio.open(tmp_path / "cache", corpus)
     assert set((tmp_path / "cache").iterdir()) == made
+    next((tmp_path / "cache").glob("*.f32")).unlink()
+    DecodedAudio.open(tmp_path / "cache", corpus)
+    assert set((tmp_path / "cache").iterdir()) == made
     soundfile.write(corpus.utterances[1].wav, np.full(16000, 0.4), 16000, "FLOAT")
     assert np.allclose(DecodedAudio.open(tmp_path / "cache", corpus)[1], 0.4)
+
+
+def test_a_cache_is_made_once_by_those_who_want_it_at_a_time(corpus, tmp_path, monkeypatch):
+    decode, made = data._decode, []
+
+    def slow(*given):
+        made.append(given)
+        time.sleep(0.3)
+        return decode(*given)
+
+    monkeypatch.setattr(data, "_decode", slow)
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: DecodedAudio.open(tmp_path / "cache", corpus), range(2)))
+    assert len(made) == 1
+    assert np.array_equal(found[0][2], found[1][2])
 
 
 def test_every_bad_file_is_named_before_training(corpus, tmp_path):

@@ -37,7 +37,7 @@ def test_share_of_the_steps_after_the_first(clock):
 
 def test_an_epoch_too_short_to_say(clock):
     wait = epoch(clock, FIRST, 1, 3)
-    assert (wait.share, str(wait), wait.hint(0)) == (0.0, "", "")
+    assert (wait.share, str(wait), wait.hint(0, "")) == (0.0, "", "")
 
 
 def test_every_epoch_begins_anew(clock):
@@ -52,13 +52,28 @@ def test_every_epoch_begins_anew(clock):
         (0, "read ahead with --num_workers 2 (now 0, 8 CPUs)"),
         (3, "read ahead with --num_workers 6 (now 3, 8 CPUs)"),
         (6, "read ahead with --num_workers 8 (now 6, 8 CPUs)"),
-        (8, "all 8 CPUs read already: keep decoded audio with --cache_folder DIR"),
+        (8, "all CPUs read already: do otherwise"),
     ],
 )
 def test_hint(clock, monkeypatch, workers, hint):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert epoch(clock, 20, 1, 3).hint(workers) == f"25% of the epoch was waiting for data: {hint}"
+    said = epoch(clock, 20, 1, 3).hint(workers, "do otherwise")
+    assert said == f"25% of the epoch was waiting for data: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("workers", "hint"),
+    [
+        (1, "read ahead with --num_workers 2 (now 1, 2 CPUs a process)"),
+        (2, "all CPUs read already: do otherwise"),
+    ],
+)
+def test_processes_share_the_cpus(clock, monkeypatch, workers, hint):
+    """8 CPUs and four processes on the machine."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(waiting, "local_processes", lambda: 4)
+    assert epoch(clock, 20, 1, 3).hint(workers, "do otherwise").endswith(f"for data: {hint}")
 
 
 def test_no_hint_where_little_is_lost(clock):
-    assert epoch(clock, 20, 1, 5).hint(0) == ""
+    assert epoch(clock, 20, 1, 5).hint(0, "do otherwise") == ""
