@@ -123,6 +123,8 @@ def test_threads_share_a_model(model, tmp_path):
         with ThreadPoolExecutor(8) as pool:
             found = [pair for own in pool.map(work, range(8)) for pair in own]
         assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2, "of threads that begin later"
     finally:
         torch.set_num_threads(before)
     assert len(found) == 8 * 18
