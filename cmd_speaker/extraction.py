@@ -100,6 +100,7 @@ def extract(
     refuse_unwritable(out.parent)
     folder = parts_folder(out)
     hearing, shard = hearing or Hearing(), shard or Shard()
+    hearing.check()
     parts = _parts(folder, inputs.utterances)
     own = dict(list(parts.items())[shard.number - 1 :: shard.count])
     if not own:

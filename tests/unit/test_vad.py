@@ -95,7 +95,12 @@ def test_the_package_takes_no_threads_from_torch(monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_without_the_package(monkeypatch):
+def test_without_the_package_nothing_is_begun(model, speech, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "silero_vad", None)
+    monkeypatch.setattr("cmd_speaker.hearing.speech_detector", SpeechDetector)
+    soundfile.write(tmp_path / "a.wav", speech, RATE)
+    model.save(tmp_path / "model")
+    found = find_inputs([str(tmp_path / "a.wav")])
     with pytest.raises(UsageError, match=r"cmd-speaker\[vad\]"):
-        SpeechDetector()
+        extract(model, found, tmp_path / "e.npz", Hearing(vad=True))
+    assert not list(tmp_path.glob("*.parts"))
