@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from cmd_speaker.ahead import ahead_in
 from cmd_speaker.errors import UsageError
 from cmd_speaker.features import mean_normalise
+from cmd_speaker.pointwise import OneDnnPointwise
 
 READ_AHEAD = 256
 """Utterances that are held at once in order to find equally long ones."""
@@ -146,7 +147,8 @@ def _embed_held(
     @torch.inference_mode()
     def embed_batch(places: list[int]) -> np.ndarray:
         batch = torch.stack([features for place in places if (features := held[place]) is not None])
-        return encoder.student(batch).float().cpu().numpy()
+        with OneDnnPointwise():
+            return encoder.student(batch).float().cpu().numpy()
 
     groups: dict[int, list[int]] = defaultdict(list)
     for place, features in enumerate(held):

@@ -42,6 +42,13 @@ def test_a_batch_gives_the_embedding_of_the_single_file(model):
         np.testing.assert_allclose(vector, model.embed(samples), rtol=0, atol=1e-5)
 
 
+def test_faster_convolutions_give_the_network_its_embedding(model):
+    samples = noise(16000, 0)
+    with torch.inference_mode():
+        plain = model.encoder.student(model.encoder.features(torch.from_numpy(samples)[None]))[0].numpy()
+    np.testing.assert_allclose(model.embed(samples), plain, rtol=0, atol=1e-5 * np.linalg.norm(plain))
+
+
 def test_a_padded_batch_would_not(model):
     """Why `embed_all` groups: the same utterance beside a longer one has another embedding."""
     short = torch.from_numpy(noise(8000, 0))
