@@ -72,8 +72,13 @@ class DecodedAudio:
 
     faster = "put --cache_folder on a faster disk"
 
-    def __init__(self, samples: np.ndarray, offsets: np.ndarray) -> None:
-        self.samples, self.offsets = samples, offsets
+    def __init__(self, path: Path, offsets: np.ndarray) -> None:
+        self.path, self.offsets = path, offsets
+        self.samples = np.memmap(path, dtype=np.float32, mode="r", shape=(int(offsets[-1]),))
+
+    def __reduce__(self) -> tuple[type[DecodedAudio], tuple[Path, np.ndarray]]:
+        # A worker that was not forked opens the file itself: pickled, its samples would be sent.
+        return DecodedAudio, (self.path, self.offsets)
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.samples[self.offsets[index] : self.offsets[index + 1]]
@@ -100,8 +105,7 @@ class DecodedAudio:
             with locked(audio.parent, waiting=f"{audio.parent}: another process decodes, waiting for it"):
                 if not is_made():
                     write_json(index, _decode(manifest, audio))
-        offsets = np.array(json.loads(index.read_text()))
-        return cls(np.memmap(audio, dtype=np.float32, mode="r", shape=(int(offsets[-1]),)), offsets)
+        return cls(audio, np.array(json.loads(index.read_text())))
 
 
 def _decode(manifest: Manifest, path: Path) -> list[int]:

@@ -24,7 +24,7 @@ from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import LooseFiles, TrainingCrops, check_batch, collate, open_audio
 from cmd_speaker.training.memory import keep_freed_memory
-from cmd_speaker.training.processes import main_first
+from cmd_speaker.training.processes import main_first, worker_context
 from cmd_speaker.training.qualities import columns, read_columns, sources
 from cmd_speaker.training.recipe import Recipe
 from cmd_speaker.training.validation import Validation
@@ -117,6 +117,7 @@ def _loader(
         names,
         read_columns(train, names),
     )
+    workers = hparams.get("num_workers", 0)
     return brain.make_dataloader(
         crops,
         sb.Stage.TRAIN,
@@ -124,7 +125,8 @@ def _loader(
         batch_size=hparams["batch_size"],
         drop_last=True,
         collate_fn=collate,
-        num_workers=hparams.get("num_workers", 0),
+        num_workers=workers,
+        multiprocessing_context=worker_context() if workers else None,
         # A copy from pinned memory does not hold up the process that feeds the GPU.
         pin_memory=brain.device_type == "cuda",
         # A generator of its own: making an iterator must not move the global random state.

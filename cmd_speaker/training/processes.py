@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import torch
@@ -96,6 +98,20 @@ def main_first() -> Iterator[None]:
     yield
     if if_main_process():
         ddp_barrier()
+
+
+def worker_context() -> BaseContext | None:
+    """How the workers of a loader begin; None: as Python does it.
+
+    Several processes talk to each other in threads of their own, which a fork may cut off while they hold a lock;
+    the worker then waits for ever (the documentation of `DistributedDataParallel` warns of it). Their workers are
+    forked from a server that has no such threads.
+    """
+    if processes() == 1 or "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "cmd_speaker.training.data"])
+    return context
 
 
 def mean_over_processes(values: Mapping[str, float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Schedule, random states, averages, crops: the small parts of training."""
 
+import pickle
 import random
 import subprocess
 import sys
@@ -191,3 +192,12 @@ def test_freed_memory_is_kept():
         for mode in ("keep", "default")
     )
     assert kept - back > 80
+
+
+def test_a_worker_opens_the_cache_itself(tmp_path):
+    """Its samples may be hundreds of gigabytes: they are not sent."""
+    np.arange(100_000, dtype=np.float32).tofile(tmp_path / "audio.f32")
+    audio = DecodedAudio(tmp_path / "audio.f32", np.array([0, 99_990, 100_000]))
+    sent = pickle.dumps(audio)
+    assert len(sent) < 2000
+    assert pickle.loads(sent)[1].tolist() == list(range(99_990, 100_000))

@@ -97,7 +97,7 @@ class Doubled:
 def test_speech_is_measured_as_heard():
     """After the augmentation of the waveforms, in the order of the copies of the features."""
     brain = SimpleNamespace(
-        device="cpu", sources=["clipping", "duration", "level", "norm"],
+        device="cpu", device_type="cpu", sources=["clipping", "duration", "level", "norm"],
         hparams=SimpleNamespace(
             wav_augment=Doubled(lambda x: x / 10), feature_augment=Doubled(lambda features: features)
         ),
