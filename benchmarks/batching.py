@@ -18,8 +18,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from cmd_speaker.encoder import SpeakerEncoder, embed_all
+from cmd_speaker.hearing import read_utterance
 from cmd_speaker.manifest import load_manifest
-from cmd_speaker.model import SpeakerModel, read_utterance
+from cmd_speaker.model import SpeakerModel
 
 Audio = list[tuple[str, np.ndarray]]
 BATCH = 16

@@ -15,8 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.files import file_checksum, json_checksum
+from cmd_speaker.hearing import read_utterance
 from cmd_speaker.manifest import DATA_ROOT, Manifest, load_manifest
-from cmd_speaker.model import SpeakerModel, read_utterance
+from cmd_speaker.model import SpeakerModel
 from cmd_speaker.progress import track
 from cmd_speaker.quality.damage import add_noise
 from cmd_speaker.quality.speech import snr

@@ -112,7 +112,7 @@ def _median(setting: Setting, answer: Callable[[np.ndarray], object]) -> float:
 
 
 def _recording(vector: np.ndarray) -> Recording:
-    return Recording(vector, 3.0, MODEL)
+    return Recording(vector, 3.0, model=MODEL)
 
 
 class _OfRegistry:

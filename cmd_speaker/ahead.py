@@ -16,10 +16,17 @@ def ahead(
 ) -> Iterator[R]:
     """Results in the order of the items; `workers` threads are at work on the next ones, up to `held`."""
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[R]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > held:
-                yield waiting.popleft().result()
-        while waiting:
+        yield from ahead_in(pool, function, items, held)
+
+
+def ahead_in(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], held: int
+) -> Iterator[R]:
+    """As `ahead`, in threads that have other work too."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > held:
             yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

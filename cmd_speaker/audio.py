@@ -72,8 +72,8 @@ def probe(place: AudioPlace) -> AudioInfo:
     Raises `DataError` if the file is missing, empty, not audio or, for wav and ogg, cut off before its
     end; that a flac or mp3 file was cut off shows when it is decoded.
     """
-    with _opened(place) as (_, file):
-        return _info(file)
+    with opened(place) as (_, file):
+        return info_of(file)
 
 
 def read_audio(
@@ -85,21 +85,24 @@ def read_audio(
     seconds: float | None = None,
     convert: bool = False,
     min_seconds: float = MIN_SECONDS,
+    max_seconds: float | None = None,
 ) -> np.ndarray:
     """Read one utterance as float32 [samples] at `sample_rate` Hz, mono.
 
     `start` and `stop` are in samples of the file. `seconds` is the duration that a manifest
     states; the segment must have it. A file at another rate or with several channels is an error
     unless `convert` is set (polyphase resampling, mean of the channels): an 8 kHz file lacks half
-    the band, and two telephone channels are two speakers, so neither is done unasked.
+    the band, and two telephone channels are two speakers, so neither is done unasked. What is longer than
+    `max_seconds` is refused before it is decoded.
 
     Raises `DataError` for anything that would yield no trustworthy embedding.
     """
-    with _opened(place) as (path, file):
+    with opened(place) as (path, file):
         if not convert:
-            _check_form(_info(file), path, sample_rate)
-        samples = _decode_utterance(file, path, start, check_segment(file.frames, start, stop, path), seconds)
-        rate = file.samplerate
+            check_form(info_of(file), path, sample_rate)
+        end, rate = check_segment(file.frames, start, stop, path), file.samplerate
+        check_not_too_long((end - start) / rate, max_seconds, path)
+        samples = _decode_utterance(file, path, start, end, seconds)
     if rate != sample_rate:
         samples = resample(samples, rate, sample_rate)
     check_samples(samples, sample_rate, path, min_seconds)
@@ -121,15 +124,15 @@ def read_crop(
     `read_audio`'s checks of the header are all made, those of the samples on the crop alone. But a pause is no
     fault: only where a crop is silent is the whole utterance held against silence. Raises as `read_audio`.
     """
-    with _opened(place) as (path, file):
-        _check_form(_info(file), path, SAMPLE_RATE)
+    with opened(place) as (path, file):
+        check_form(info_of(file), path, SAMPLE_RATE)
         end = check_segment(file.frames, start, stop, path)
-        if end - start > length and _seeks_exactly(file):
+        if end - start > length and seeks_exactly(file):
             check_length(end - start, end - start, SAMPLE_RATE, seconds, path)
             first = start + _crop_start(end - start, length, rng)
             crop = _decode_utterance(file, path, first, first + length)
-            _check_finite(crop, path)
-            if _level(crop) < SILENCE:
+            check_finite(crop, path)
+            if level_of(crop) < SILENCE:
                 check_samples(_decode_utterance(file, path, start, end), SAMPLE_RATE, path)
             return crop
         samples = _decode_utterance(file, path, start, end, seconds)
@@ -149,7 +152,7 @@ def check_samples(
     samples: np.ndarray, sample_rate: int, path: str | Path | None = None, min_seconds: float = MIN_SECONDS
 ) -> None:
     """Raise `DataError` if [samples] is too short, not finite or silent."""
-    _check_finite(samples, path)
+    check_finite(samples, path)
     if len(samples) < min_seconds * sample_rate:
         raise DataError(
             "too short to embed",
@@ -158,7 +161,7 @@ def check_samples(
             found=f"{len(samples) / sample_rate:.3f} s",
             fix="Leave it out or use a longer recording",
         )
-    level = _level(samples)
+    level = level_of(samples)
     if level < SILENCE:
         raise DataError(
             "the file is silent",
@@ -167,6 +170,15 @@ def check_samples(
             found="digital silence" if level == 0 else f"{20 * np.log10(level):.0f} dBFS",
             fix="Leave it out or record it again",
         )
+
+
+def check_not_too_long(seconds: float, most: float | None, path: str | Path | None = None) -> None:
+    """Raise `DataError` for a recording of more than `most` seconds, which would be held as a whole."""
+    if most is not None and seconds > most:
+        raise DataError(
+            "too long to embed as a whole", file=path, expected=f"at most {most:g} s", found=f"{seconds:.0f} s",
+            fix="Embed it in windows; cmd-speaker embed does: --window 10",
+        )  # fmt: skip
 
 
 def random_crop(samples: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
@@ -206,7 +218,7 @@ def check_length(found: int, declared: int, rate: int, seconds: float | None, pa
 
 
 @contextmanager
-def _opened(place: AudioPlace) -> Iterator[tuple[Path, soundfile.SoundFile]]:
+def opened(place: AudioPlace) -> Iterator[tuple[Path, soundfile.SoundFile]]:
     """What to call the audio in errors, and its decoder, once its container was found whole."""
     path = place.path if isinstance(place, Embedded) else Path(place)
     if not isinstance(place, Embedded) and not path.is_file():
@@ -234,11 +246,11 @@ def _opened(place: AudioPlace) -> Iterator[tuple[Path, soundfile.SoundFile]]:
             yield path, file
 
 
-def _info(file: soundfile.SoundFile) -> AudioInfo:
+def info_of(file: soundfile.SoundFile) -> AudioInfo:
     return AudioInfo(file.samplerate, file.channels, file.frames)
 
 
-def _seeks_exactly(file: soundfile.SoundFile) -> bool:
+def seeks_exactly(file: soundfile.SoundFile) -> bool:
     return file.subtype in SAMPLED and file.format != "OGG"
 
 
@@ -247,7 +259,7 @@ def _decode_utterance(
 ) -> np.ndarray:
     """Samples `start` to `end`, the mean of the channels; they must be there and last `seconds`."""
     try:
-        if _seeks_exactly(file):
+        if seeks_exactly(file):
             file.seek(start)
             samples = file.read(end - start, dtype="float32")
         else:
@@ -266,7 +278,7 @@ def _decode_utterance(
     return samples.mean(axis=1) if samples.ndim == 2 else samples
 
 
-def _level(samples: np.ndarray) -> float:
+def level_of(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
@@ -274,7 +286,7 @@ def _crop_start(total: int, length: int, rng: np.random.Generator) -> int:
     return int(rng.integers(total - length + 1))
 
 
-def _check_finite(samples: np.ndarray, path: str | Path | None) -> None:
+def check_finite(samples: np.ndarray, path: str | Path | None) -> None:
     if not np.isfinite(samples).all():
         raise DataError(
             "samples are not finite",
@@ -285,7 +297,7 @@ def _check_finite(samples: np.ndarray, path: str | Path | None) -> None:
         )
 
 
-def _check_form(info: AudioInfo, path: Path, sample_rate: int) -> None:
+def check_form(info: AudioInfo, path: Path, sample_rate: int) -> None:
     if info.sample_rate != sample_rate:
         raise DataError(
             "wrong sample rate",

@@ -9,42 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmd_speaker.audio import SAMPLE_RATE, read_audio
 from cmd_speaker.calibration.calibration import Calibration
 from cmd_speaker.calibration.calibration_file import FILE_NAME, load_calibration, save_calibration
 from cmd_speaker.calibration.qualities import Sides
 from cmd_speaker.embeddings import Embeddings
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.gallery import Gallery, Voices
+from cmd_speaker.recording import Recording
 from cmd_speaker.scoring.backend import Backend
-
-if TYPE_CHECKING:
-    from cmd_speaker.model import SpeakerModel
 
 MEASURES = ("duration", "norm", "cohort_mean")
 """The quality measures that follow from a recording, its model and the back-end."""
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One utterance: its embedding as the network gives it, float32 [D], and its length.
-
-    `model` is the checksum of the model that made it; None where that is not known.
-    """
-
-    embedding: np.ndarray
-    seconds: float
-    model: str | None = None
-
-
-def embed_recording(model: SpeakerModel, path: str | Path, *, convert: bool = False) -> Recording:
-    """Read and embed an audio file; raises `DataError` for audio that gives no trustworthy embedding."""
-    samples = read_audio(path, convert=convert)
-    return Recording(model.embed(samples), len(samples) / SAMPLE_RATE, model.checksum)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +35,22 @@ class Comparison:
 
     scores: np.ndarray
     llrs: np.ndarray | None = None
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two recordings have the same speaker; None where nothing decides.
+
+    `llr` and `threshold`, a log-likelihood ratio too, and the operating point that the threshold follows from are
+    None without a calibration. `warnings` say what is not known of the calibration, or of these recordings.
+    """
+
+    score: float
+    llr: float | None = None
+    threshold: float | None = None
+    point: OperatingPoint | None = None
+    same_speaker: bool | None = None
     warnings: Sequence[str] = ()
 
 
@@ -82,6 +77,22 @@ class Decider:
         calibration = load_calibration(path)
         record = {"backend": backend.description(), "embeddings": {"model": model}}
         return cls(backend, calibration, calibration.check(record, folder))
+
+    def verify(self, a: Recording, b: Recording, point: OperatingPoint | None = None) -> Verification:
+        """Two recordings, at the calibration's own prior unless `point` names prior and costs.
+
+        Raises `UsageError` for a point without calibration, `DataError` as `compare` does.
+        """
+        found = self.compare([[a]], b)
+        score, warnings = float(found.scores[0]), [*self.warnings, *found.warnings]
+        if self.calibration is None or found.llrs is None:
+            if point is not None:
+                raise UsageError("an operating point needs a calibration: cmd-speaker calibrate --into")
+            return Verification(score, warnings=warnings)
+        llr = float(found.llrs[0])
+        point = point or OperatingPoint(self.calibration.prior)
+        threshold = self.calibration.threshold(point)
+        return Verification(score, llr, threshold, point, llr >= threshold, warnings)
 
     def save(self, folder: str | Path) -> None:
         """Write back-end and calibration into a folder.

@@ -1,25 +1,34 @@
 """The one embedding path: waveforms -> front-end -> sentence mean normalisation -> student.
 
 Training, validation, the command line and every export go through `SpeakerEncoder`; everything that
-embeds files goes through `embed_all`.
+embeds files goes through `embed_read`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cmd_speaker.ahead import ahead_in
 from cmd_speaker.errors import UsageError
 from cmd_speaker.features import mean_normalise
+from cmd_speaker.pointwise import OneDnnPointwise
 
 READ_AHEAD = 256
 """Utterances that are held at once in order to find equally long ones."""
+HELD_FRAMES = 360_000
+"""An hour: more is not held, however few utterances it is."""
+Read = Callable[[], np.ndarray | None]
+"""Gives the samples [n] of an utterance, or None where there is nothing to embed."""
 
 
 class SpeakerEncoder(nn.Module):
@@ -66,55 +75,124 @@ def embed_all(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Embed (key, samples [n]) pairs; yield (key, embedding [D]) in the order in which they came.
 
+    As `embed_read`, for samples that are there already.
+    """
+    keys: deque[str] = deque()
+
+    def reads() -> Iterator[Read]:
+        for key, samples in utterances:
+            keys.append(key)
+            yield partial(_as_given, samples)
+
+    for vector in embed_read(encoder, reads(), device=device, batch_size=batch_size):
+        assert vector is not None
+        yield keys.popleft(), vector
+
+
+def embed_read(
+    encoder: SpeakerEncoder,
+    reads: Iterable[Read],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 16,
+    read_ahead: int = READ_AHEAD,
+) -> Iterator[np.ndarray | None]:
+    """Embed what each call gives, samples [n]; yield an embedding [D] for each, in order, None where it gave None.
+
     Only utterances with equally many frames share a batch, so nothing is ever padded: padding changes
     an embedding (benchmarks/batching.py has figures), and reflection at the convolutions' ends cannot be
-    masked away. On a CPU every batch is computed on one thread, several at once, which is faster than one batch on
-    several threads and gives the same bits on any number of them. The encoder must be in evaluation mode.
+    masked away. `read_ahead` utterances, or an hour of them, are held in order to find equally long ones; 1 gives
+    each embedding as soon as it can be.
+
+    The calls are made in threads, ahead of their use. On a CPU every batch is computed on one thread, several at
+    once, which is faster than one batch on several threads and gives the same bits on any number of them, also
+    where several threads of a program embed with one encoder. The encoder must be in evaluation mode.
     """
     on_cpu = torch.device(device).type == "cpu"
-    threads = torch.get_num_threads() if on_cpu else 1
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        each = pool.map if on_cpu else map
-        held: list[tuple[str, np.ndarray]] = []
-        try:
-            for item in utterances:
-                held.append(item)
-                if len(held) == READ_AHEAD:
-                    yield from _embed_held(encoder, held, device, batch_size, each)
-                    held = []
-            yield from _embed_held(encoder, held, device, batch_size, each)
-        finally:
-            if on_cpu:
-                # The workers' choice is also what threads that begin later would take over.
-                torch.set_num_threads(threads)
 
-
-def _embed_held(
-    encoder: SpeakerEncoder,
-    held: list[tuple[str, np.ndarray]],
-    device: str | torch.device,
-    batch_size: int,
-    each: Callable[..., Iterator[Any]],
-) -> Iterator[tuple[str, np.ndarray]]:
-    """`each` maps a function over a list, as `map` does."""
+    @torch.inference_mode()
+    def prepare(read: Read) -> Any:
+        samples = read()
+        return features_of_one(samples) if on_cpu and samples is not None else samples
 
     @torch.inference_mode()
     def features_of_one(samples: np.ndarray) -> Tensor:
         return encoder.features(torch.from_numpy(samples).to(device)[None])[0]
 
+    with (
+        _one_thread_each() as threads,
+        ThreadPoolExecutor(threads, "embed", torch.set_num_threads, (1,)) as pool,
+    ):
+        each = pool.map if on_cpu else map
+        held: list[Tensor | None] = []
+        frames = 0
+        for found in ahead_in(pool, prepare, reads, min(2 * threads, read_ahead - 1)):
+            features = found if on_cpu or found is None else features_of_one(found)
+            held.append(features)
+            frames += 0 if features is None else len(features)
+            if len(held) >= read_ahead or frames >= HELD_FRAMES:
+                yield from _embed_held(encoder, held, batch_size, each)
+                held, frames = [], 0
+        yield from _embed_held(encoder, held, batch_size, each)
+
+
+def _embed_held(
+    encoder: SpeakerEncoder,
+    held: Sequence[Tensor | None],
+    batch_size: int,
+    each: Callable[..., Iterable[Any]],
+) -> Iterator[np.ndarray | None]:
+    """`each` maps a function over a list, as `map` does."""
+
     @torch.inference_mode()
     def embed_batch(places: list[int]) -> np.ndarray:
-        return encoder.student(torch.stack([features[place] for place in places])).float().cpu().numpy()
+        batch = torch.stack([features for place in places if (features := held[place]) is not None])
+        with OneDnnPointwise():
+            return encoder.student(batch).float().cpu().numpy()
 
-    features = list(each(features_of_one, [samples for _, samples in held]))
     groups: dict[int, list[int]] = defaultdict(list)
-    for place, frames in enumerate(features):
-        groups[len(frames)].append(place)
+    for place, features in enumerate(held):
+        if features is not None:
+            groups[len(features)].append(place)
+    # The longest first: what is left for the end, where a thread may wait for another, is short.
     batches = [
-        group[k : k + batch_size] for group in groups.values() for k in range(0, len(group), batch_size)
+        groups[frames][k : k + batch_size]
+        for frames in sorted(groups, reverse=True)
+        for k in range(0, len(groups[frames]), batch_size)
     ]
     vectors: dict[int, np.ndarray] = {}
     for places, embedded in zip(batches, each(embed_batch, batches), strict=True):
         vectors.update(zip(places, embedded, strict=True))
-    for place, (key, _) in enumerate(held):
-        yield key, vectors[place]
+    for place in range(len(held)):
+        yield vectors.get(place)
+
+
+def _as_given(samples: np.ndarray) -> np.ndarray:
+    return samples
+
+
+class _Threads:
+    """How many threads torch may use, whatever the workers of those who embed at the moment have chosen."""
+
+    lock = Lock()
+    embedding = 0
+    chosen = 1
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Workers in the block choose one thread for themselves; gives the number of workers there may be.
+
+    Their choice is also what threads that begin later would take over, so it is undone.
+    """
+    with _Threads.lock:
+        if _Threads.embedding == 0:
+            _Threads.chosen = torch.get_num_threads()
+        _Threads.embedding += 1
+        threads = _Threads.chosen
+    try:
+        yield threads
+    finally:
+        with _Threads.lock:
+            _Threads.embedding -= 1
+            torch.set_num_threads(threads)

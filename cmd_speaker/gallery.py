@@ -15,7 +15,7 @@ from cmd_speaker.scoring.enrolment import combine
 from cmd_speaker.scoring.normalisation import normalise
 
 if TYPE_CHECKING:
-    from cmd_speaker.decision import Recording
+    from cmd_speaker.recording import Recording
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from cmd_speaker.audio import SAMPLE_RATE, check_samples, read_audio, resample
-from cmd_speaker.encoder import SpeakerEncoder, check_device, embed_all
+from cmd_speaker.audio import SAMPLE_RATE
+from cmd_speaker.encoder import SpeakerEncoder, check_device
 from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.hearing import (
+    MAX_SECONDS,
+    AudioLike,
+    Heard,
+    Hearing,
+    audio_blocks,
+    hear,
+    hear_audio,
+    path_of,
+    read_utterance,
+)
+from cmd_speaker.listening import Listening, embed_heard
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.model_folder import load_model_folder, save_model_folder
+from cmd_speaker.recording import Recording
+from cmd_speaker.streams import read_blocks
+from cmd_speaker.windows import EmbeddedWindow, Windows, each_window, embed_windows
 
-AudioLike = str | Path | np.ndarray | torch.Tensor
+if TYPE_CHECKING:
+    from cmd_speaker.decision import Decider, Verification
+    from cmd_speaker.evaluation.operating_point import OperatingPoint
+
 Damage = Callable[[Utterance, np.ndarray], np.ndarray]
-"""Makes other samples [n] of an utterance's."""
+"""Makes other samples [n] of an utterance's; called in threads."""
 
 
 class SpeakerModel:
@@ -27,12 +47,21 @@ class SpeakerModel:
     model = SpeakerModel.load("run/model")
     model.similarity("a.wav", "b.wav")   # cosine in [-1, 1]
     model.embed("a.wav")                 # float32 [D]
+    model.embed_windows("meeting.wav", window=3, hop=1)   # of any length, in bounded memory
     ```
+
+    Threads may share one; each gets the bits that it would get alone.
     """
 
-    def __init__(self, encoder: SpeakerEncoder, description: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        encoder: SpeakerEncoder,
+        description: dict[str, Any] | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
         self.encoder = encoder.eval()
         self.description = description or {}
+        self.folder = None if folder is None else Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> SpeakerModel:
@@ -42,16 +71,17 @@ class SpeakerModel:
         written.
         """
         check_device(device)
-        return cls(*load_model_folder(folder, device))
+        return cls(*load_model_folder(folder, device), folder)
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
         """Write a model folder (see `cmd_speaker.model_folder`)."""
         provenance = provenance or self.description.get("provenance", {})
         self.description = save_model_folder(folder, self.encoder, provenance)
+        self.folder = Path(folder)
 
     @property
     def device(self) -> torch.device:
-        return next(self.encoder.student.parameters()).device
+        return torch.device(next(self.encoder.student.parameters()).device)
 
     @property
     def checksum(self) -> str:
@@ -67,71 +97,170 @@ class SpeakerModel:
     def embedding_size(self) -> int:
         return int(self.encoder.student.embedding_size)
 
-    def embed(self, audio: AudioLike, sample_rate: int = SAMPLE_RATE, *, convert: bool = False) -> np.ndarray:
+    def embed(
+        self,
+        audio: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        convert: bool = False,
+        vad: bool = False,
+        window: float | None = None,
+        hop: float | None = None,
+    ) -> np.ndarray:
         """One embedding, float32 [D], not length-normalised.
 
-        `audio` is a path, or samples [n] in [-1, 1] at `sample_rate` Hz. `convert` allows a file at
-        another rate or with several channels (see `cmd_speaker.audio.read_audio`).
+        `audio` is a path, the bytes of an audio file, an open file, samples [n] in [-1, 1] at `sample_rate` Hz, or
+        an iterable of such samples in chunks. `convert` allows a file at another rate or with several channels
+        (see `cmd_speaker.audio.read_audio`). `vad` takes out what is no speech; `window` and `hop`, in seconds,
+        give the mean of windows, in bounded memory.
 
         Raises `DataError` for audio that gives no trustworthy embedding.
         """
-        if isinstance(audio, str | Path):
-            samples = read_audio(audio, convert=convert)
-        else:
-            samples = np.asarray(audio, dtype=np.float32)
-            if samples.ndim != 1:
-                raise DataError("samples must have one dimension", expected="[samples]", found=samples.shape)
-            if sample_rate != SAMPLE_RATE:
-                samples = resample(samples, sample_rate, SAMPLE_RATE)
-            check_samples(samples, SAMPLE_RATE)
-        return next(embed_all(self.encoder, [("", samples)], device=self.device))[1]
+        recording = self.recording(audio, sample_rate, convert=convert, vad=vad, window=window, hop=hop)
+        return recording.embedding
 
-    def similarity(self, a: AudioLike, b: AudioLike, *, convert: bool = False) -> float:
+    def recording(
+        self,
+        audio: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        convert: bool = False,
+        vad: bool = False,
+        window: float | None = None,
+        hop: float | None = None,
+    ) -> Recording:
+        """As `embed`, with the seconds that were embedded and the length of the recording."""
+        hearing = Hearing(convert, vad, window, hop)
+        if hearing.window is not None:
+            blocks = audio_blocks(audio, sample_rate, hearing)
+            return self._own(embed_windows(self.encoder, blocks, hearing, path_of(audio)).mean())
+        hearing.check()
+        item = Listening(partial(hear_audio, audio, sample_rate, hearing), path_of(audio))
+        recording = item.recording(next(embed_heard(self.encoder, [item]))[1])
+        assert recording is not None
+        return self._own(recording)
+
+    def embed_windows(
+        self,
+        audio: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        window: float,
+        hop: float | None = None,
+        convert: bool = False,
+        vad: bool = False,
+    ) -> Windows:
+        """Windows of `window` seconds, each `hop` seconds (a window, unless given) after the one before.
+
+        The last window ends with the recording; a recording that is shorter than a window is one. With `vad` an
+        embedding is that of the speech in its window. Raises `DataError` as `embed` does, and where there is
+        nothing to hear in any window.
+        """
+        hearing = Hearing(convert, vad, window, hop)
+        blocks = audio_blocks(audio, sample_rate, hearing)
+        return embed_windows(self.encoder, blocks, hearing, path_of(audio))
+
+    def stream_windows(
+        self,
+        audio: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        window: float,
+        hop: float | None = None,
+        convert: bool = False,
+        vad: bool = False,
+    ) -> Iterator[EmbeddedWindow]:
+        """As `embed_windows`, each window as soon as its last chunk is there: for live audio."""
+        hearing = Hearing(convert, vad, window, hop)
+        blocks = audio_blocks(audio, sample_rate, hearing)
+        return each_window(self.encoder, blocks, hearing, path_of(audio), read_ahead=1)
+
+    def similarity(
+        self,
+        a: AudioLike,
+        b: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        convert: bool = False,
+        vad: bool = False,
+    ) -> float:
         """Cosine of two recordings' embeddings, in [-1, 1]."""
-        first, second = self.embed(a, convert=convert), self.embed(b, convert=convert)
+        first, second = (self.embed(side, sample_rate, convert=convert, vad=vad) for side in (a, b))
         return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+
+    def verify(
+        self,
+        a: AudioLike,
+        b: AudioLike,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        convert: bool = False,
+        vad: bool = False,
+        point: OperatingPoint | None = None,
+    ) -> Verification:
+        """Do two recordings have the same speaker?
+
+        A calibrated model decides by the log-likelihood ratio, for the prior and the costs of `point` (the
+        calibration's own prior, unless given); without a calibration there is a score, and no decision. Raises
+        `DataError` for audio that gives no trustworthy embedding, `UsageError` for a point without calibration.
+        """
+        decider = self.decider()
+        first, second = (self.recording(side, sample_rate, convert=convert, vad=vad) for side in (a, b))
+        return decider.verify(first, second, point)
+
+    def decider(self) -> Decider:
+        """The back-end and the calibration of the model's folder; a cosine for a model that has none.
+
+        Raises `DataError` where they are damaged or another model's.
+        """
+        from cmd_speaker.decision import Decider
+        from cmd_speaker.scoring.backend import Backend
+
+        return Decider(Backend()) if self.folder is None else Decider.load(self.folder, self.checksum)
 
     def embed_utterances(
         self,
         utterances: Sequence[Utterance],
         on_error: Callable[[DataError], None],
         *,
-        convert: bool = False,
+        hearing: Hearing | None = None,
         list_path: str | Path | None = None,
         damage: Damage | None = None,
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (id, embedding [D]) in order; a bad file is reported through `on_error` and left out.
+    ) -> Iterator[tuple[str, Recording]]:
+        """Yield (id, recording) in order; a bad file is reported through `on_error` and left out.
 
         `list_path` is the manifest or list from which the utterances come, named in errors. `damage` makes of an
         utterance's samples those that are embedded.
         """
+        chosen = hearing or Hearing()
+        chosen.check()
 
-        def readable() -> Iterator[tuple[str, np.ndarray]]:
-            for utterance in utterances:
-                try:
-                    samples = read_utterance(utterance, convert=convert)
-                    yield utterance.id, damage(utterance, samples) if damage else samples
-                except DataError as error:
-                    on_error(error.at(list_path, utterance.row) if list_path else error)
+        def hear_one(utterance: Utterance) -> Heard:
+            samples = read_utterance(utterance, convert=chosen.convert, max_seconds=MAX_SECONDS)
+            return hear(damage(utterance, samples) if damage else samples, chosen, utterance.wav)
 
-        rows = {utterance.id: utterance.row for utterance in utterances} if list_path else {}
-        for name, vector in embed_all(self.encoder, readable(), device=self.device):
-            if np.isfinite(vector).all():
-                yield name, vector
+        def recordings() -> Iterator[Callable[[], Recording | None]]:
+            if chosen.window is not None:
+                yield from (partial(self._in_windows, utterance, chosen) for utterance in utterances)
+                return
+            items = (Listening(partial(hear_one, each), each.wav) for each in utterances)
+            yield from (partial(item.recording, vector) for item, vector in embed_heard(self.encoder, items))
+
+        for utterance, finish in zip(utterances, recordings(), strict=True):
+            try:
+                recording = finish()
+            except DataError as error:
+                on_error(error.at(list_path, utterance.row) if list_path else error)
                 continue
-            error = DataError(
-                f"the embedding of '{name}' is not finite", expected="samples in [-1, 1]",
-                found="samples so large that the features overflow", fix="Write the file again from its source",
-            )  # fmt: skip
-            on_error(error.at(list_path, rows.get(name)) if list_path else error)
+            assert recording is not None
+            yield utterance.id, self._own(recording)
 
+    def _own(self, recording: Recording) -> Recording:
+        return replace(recording, model=self.description.get("checksum"))
 
-def read_utterance(utterance: Utterance, *, convert: bool = False) -> np.ndarray:
-    """The samples of one manifest row, float32 [n] at 16 kHz."""
-    return read_audio(
-        utterance.wav,
-        start=utterance.start,
-        stop=utterance.stop,
-        seconds=utterance.duration,
-        convert=convert,
-    )
+    def _in_windows(self, utterance: Utterance, hearing: Hearing) -> Recording:
+        blocks = read_blocks(
+            utterance.wav, start=utterance.start, stop=utterance.stop, seconds=utterance.duration,
+            convert=hearing.convert,
+        )  # fmt: skip
+        return embed_windows(self.encoder, blocks, hearing, utterance.wav).mean()

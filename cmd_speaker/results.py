@@ -64,7 +64,6 @@ def embed_utterances(
     model: SpeakerModel,
     utterances: Sequence[Utterance],
     *,
-    convert: bool = False,
     list_path: Path | None = None,
     damage: Damage | None = None,
 ) -> tuple[Embeddings, list[DataError]]:
@@ -74,10 +73,8 @@ def embed_utterances(
     `DataErrors` where none is readable.
     """
     errors: list[DataError] = []
-    pairs = model.embed_utterances(
-        utterances, errors.append, convert=convert, list_path=list_path, damage=damage
-    )
-    vectors = dict(track(pairs, "Embedding", len(utterances)))
+    pairs = model.embed_utterances(utterances, errors.append, list_path=list_path, damage=damage)
+    vectors = {name: each.embedding for name, each in track(pairs, "Embedding", len(utterances))}
     if not vectors:
         raise DataErrors("no utterance could be embedded", errors)
     return Embeddings(

@@ -16,7 +16,7 @@ COSINE = Decider(Backend())
 
 
 def recording(*vector, seconds=2.0, model=MODEL):
-    return Recording(np.array(vector, dtype=np.float32), seconds, model)
+    return Recording(np.array(vector, dtype=np.float32), seconds, model=model)
 
 
 def enrolled(*vector, file="x.wav", **more):

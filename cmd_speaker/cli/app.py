@@ -20,6 +20,10 @@ Convert = Annotated[
     bool, typer.Option("--convert", help="Allow other sample rates (resampled) and several channels (mean).")
 ]
 
+Vad = Annotated[
+    bool, typer.Option("--vad", help="Embed only what is speech, found by silero-vad (extra: vad).")
+]
+
 
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:

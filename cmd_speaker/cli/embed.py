@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cmd_speaker.cli.app import Convert, Device, Json, app
+from cmd_speaker.cli.app import Convert, Device, Json, Vad, app
 from cmd_speaker.cli.decide import warn
 from cmd_speaker.errors import DataErrors
 
@@ -21,23 +22,49 @@ def embed(
     out: Annotated[Path, typer.Option(help="EMBEDDINGS to write: .npz, .safetensors, .scp or .ark.")],
     data_root: Annotated[Path | None, typer.Option(help="Folder that $data_root stands for.")] = None,
     convert: Convert = False,
+    vad: Vad = False,
+    window: Annotated[
+        float | None, typer.Option(help="Mean of windows of so many seconds: for long recordings.")
+    ] = None,
+    hop: Annotated[
+        float | None, typer.Option(help="Seconds from one window to the next; a window, unless given.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do the I-th of N shares; the last one done joins them.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Embed audio; what cannot be read is listed and the rest is done."""
-    from cmd_speaker.embeddings import check_extension, save_embeddings
+    """Embed audio; what cannot be read is listed and the rest is done.
+
+    Killed and called again, it goes on: what is done lies in OUT.parts until all is there. Processes and machines
+    that see the same folder share the work by --shard, or as torchrun starts them.
+    """
+    from cmd_speaker.embeddings import check_extension
+    from cmd_speaker.extraction import Shard, extract, local_device, parts_folder
+    from cmd_speaker.hearing import Hearing
     from cmd_speaker.inputs import find_inputs
     from cmd_speaker.model import SpeakerModel
-    from cmd_speaker.results import embed_utterances
 
     check_extension(out)
+    hearing = Hearing(convert, vad, window, hop)
+    share = Shard.parse(shard) if shard else Shard.of_process(os.environ)
     found = find_inputs(inputs, data_root)
-    embeddings, errors = embed_utterances(
-        SpeakerModel.load(model, device), found.utterances, convert=convert, list_path=found.list_path
+    loaded = SpeakerModel.load(model, local_device(device, os.environ))
+    done = extract(loaded, found, out, hearing, share)
+    if done.embeddings is None:
+        states = {None: "has nothing to do", 0: f"is done, {done.speed}; another call joined all"}
+        waiting = f"is done, {done.speed}; parts still to be done: {done.missing}"
+        print(f"{out}: share {share} {states.get(done.missing, waiting)}", file=sys.stderr)
+        return
+    heard = f"; speech: {done.kept:.1f} of {done.length:.1f} s" if vad else ""
+    total = len(found.utterances)
+    print(
+        f"{out}: {len(done.embeddings)} embeddings of {total} utterances, {done.speed}{heard}",
+        file=sys.stderr,
     )
-    save_embeddings(out, embeddings)
-    print(f"{out}: {len(embeddings)} embeddings of {len(found.utterances)} utterances", file=sys.stderr)
-    if errors:
-        raise DataErrors(f"{len(errors)} utterances left out", errors)
+    if done.errors:
+        kept = f"the rest is kept in {parts_folder(out)}: once files are mended, call again"
+        raise DataErrors(f"{len(done.errors)} utterances left out ({kept})", done.errors)
 
 
 @app.command()

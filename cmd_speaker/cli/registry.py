@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmd_speaker.cli.app import Convert, Device, Json, app
+from cmd_speaker.cli.app import Convert, Device, Json, Vad, app
 from cmd_speaker.cli.decide import Point, Rule, find_rule, warn, warn_uncalibrated
 from cmd_speaker.errors import DataError, DataErrors, UsageError
 
@@ -41,13 +41,13 @@ def enroll(
     model: Model = None,
     key_file: KeyFile = None,
     convert: Convert = False,
+    vad: Vad = False,
     device: Device = "cpu",
 ) -> None:
     """Enrol a speaker, or more recordings of one; what cannot be read is listed and the rest is enrolled.
 
     Each recording is on disk before the next is read: after a crash, the same command does the rest.
     """
-    from cmd_speaker.decision import embed_recording
     from cmd_speaker.files import file_checksum
     from cmd_speaker.progress import track
     from cmd_speaker.registry import Enrolled
@@ -63,8 +63,7 @@ def enroll(
                 if registry.holder(checksum) == name:
                     known += 1
                     continue
-                recording = embed_recording(loaded, file, convert=convert)
-                registry.enrol(name, [Enrolled(file.name, checksum, recording)])
+                registry.enrol(name, [Enrolled.of_file(loaded, file, convert=convert, vad=vad)])
             except DataError as error:
                 errors.append(error)
         own, (speakers, _) = registry.recordings(name), registry.counts()
@@ -86,6 +85,7 @@ def identify(
         bool, typer.Option("--approximate", help="Search by an index, made for this; its recall is said.")
     ] = False,
     convert: Convert = False,
+    vad: Vad = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -94,13 +94,12 @@ def identify(
     The prior of --point is that the speaker is enrolled at all; each of N names has an N-th of it. Decided
     by the calibration of the registry, else by that of the model.
     """
-    from cmd_speaker.decision import embed_recording
 
     registry, loaded, place = _open(folder, model, key_file, device)
     with closing(registry):
         decider = registry.decider(place)
         rule = find_rule(decider.calibration, point, None)
-        recording = embed_recording(loaded, file, convert=convert)
+        recording = loaded.recording(file, convert=convert, vad=vad)
         decided = rule.point if rule else None
         found = registry.identify(recording, decider, decided, top=top, approximate=approximate)
     warn(found.warnings)

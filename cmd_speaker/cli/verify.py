@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmd_speaker.cli.app import Convert, Device, Json, app
+from cmd_speaker.cli.app import Convert, Device, Json, Vad, app
 from cmd_speaker.cli.decide import Point, find_rule, warn, warn_uncalibrated
 from cmd_speaker.errors import UsageError
 
@@ -27,6 +28,7 @@ def verify(
         typer.Option(help="Decide by the raw score instead of its log-likelihood ratio."),
     ] = None,
     convert: Convert = False,
+    vad: Vad = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -35,24 +37,23 @@ def verify(
     A model with a calibration decides by the log-likelihood ratio (LLR), from the prior and the costs of
     --point. A model without one gives a score only.
     """
-    from cmd_speaker.decision import Decider, embed_recording
     from cmd_speaker.model import SpeakerModel
 
     loaded = SpeakerModel.load(model, device)
-    decider = Decider.load(model, loaded.checksum)
+    decider = loaded.decider()
     rule = find_rule(decider.calibration, point, threshold)
     if threshold is not None and _gives_cosines(decider) and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is compared with a cosine: expected -1 to 1, found {threshold}")
-    sides = [embed_recording(loaded, path, convert=convert) for path in (first, second)]
-    found = decider.compare([sides[:1]], sides[1])
-    score, llr = float(found.scores[0]), None if found.llrs is None else float(found.llrs[0])
-    warn([*decider.warnings, *found.warnings])
+    a, b = (loaded.recording(path, convert=convert, vad=vad) for path in (first, second))
+    found = decider.verify(a, b, rule.point if rule else None)
+    score, llr = found.score, found.llr
+    warn(found.warnings)
+    if vad:
+        kept = " and ".join(f"{side.seconds:.1f} of {side.length:.1f} s" for side in (a, b))
+        print(f"speech: {kept}", file=sys.stderr)
     if decider.calibration is None:
         warn_uncalibrated(model)
-    same = None
-    if rule is not None:
-        value = score if rule.point is None or llr is None else llr
-        same = value >= rule.threshold
+    same = found.same_speaker if threshold is None else score >= threshold
     if as_json:
         decided = rule.as_dict() if rule else {"threshold": None, "point": None}
         print(json.dumps({"score": score, "llr": llr, **decided, "same_speaker": same}))

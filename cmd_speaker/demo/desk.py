@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider, Verification
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.files import file_checksum
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry import Enrolled, Identification, Registry
 
 MAX_SECONDS = 60
@@ -28,22 +28,6 @@ class Clip:
     sha256: str
     samples: np.ndarray
     recording: Recording
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Of two clips the score, and what follows from it where the model has a calibration."""
-
-    score: float
-    llr: float | None = None
-    threshold: float | None = None
-    point: OperatingPoint | None = None
-    warnings: Sequence[str] = ()
-
-    @property
-    def same(self) -> bool | None:
-        """Whether it is one speaker; None where nothing decides."""
-        return None if self.llr is None or self.threshold is None else self.llr >= self.threshold
 
 
 class Desk:
@@ -83,18 +67,13 @@ class Desk:
             raise DataError(
                 error.problem, file=path.name, expected=error.expected, found=error.found, fix=error.fix
             ) from error
-        recording = Recording(self.model.embed(samples), len(samples) / SAMPLE_RATE, self.model.checksum)
-        return Clip(path.name, file_checksum(path), samples, recording)
+        return Clip(path.name, file_checksum(path), samples, self.model.recording(samples))
 
-    def compare(self, first: Clip, second: Clip) -> Verdict:
+    def compare(self, first: Clip, second: Clip) -> Verification:
         """Do two clips have the same speaker?"""
-        found = self.decider.compare([[first.recording]], second.recording)
-        score, warnings = float(found.scores[0]), [*self.decider.warnings, *found.warnings]
-        calibration = self.decider.calibration
-        if calibration is None or found.llrs is None:
-            return Verdict(score, warnings=warnings)
-        point = self.point or OperatingPoint(calibration.prior)
-        return Verdict(score, float(found.llrs[0]), calibration.threshold(point), point, warnings)
+        return self.decider.verify(
+            first.recording, second.recording, self.point if self.decider.calibration else None
+        )
 
     def enrol(self, name: str, clip: Clip) -> int:
         """Keep a clip's embedding under a name; returns and raises as `Registry.enrol`."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import soundfile
 
 from cmd_speaker.audio import SAMPLE_RATE
-from cmd_speaker.demo.desk import Clip, Desk, Verdict
+from cmd_speaker.decision import Verification
+from cmd_speaker.demo.desk import Clip, Desk
 from cmd_speaker.errors import CmdSpeakerError
 from cmd_speaker.registry import Identification
 from cmd_speaker.report.markup import Markup, element, joined
@@ -51,9 +52,9 @@ def describe_mistake(error: CmdSpeakerError) -> Markup:
     return element("p", str(error), class_="mistake", role="alert")
 
 
-def describe_comparison(found: Verdict) -> Markup:
+def describe_comparison(found: Verification) -> Markup:
     """Score, LLR, threshold and decision of two clips."""
-    decision = {None: "No decision", True: "Same speaker", False: "Different speakers"}[found.same]
+    decision = {None: "No decision", True: "Same speaker", False: "Different speakers"}[found.same_speaker]
     rows = [("Score", f"{found.score:.4f}")]
     if found.llr is not None:
         rows += [
@@ -62,7 +63,9 @@ def describe_comparison(found: Verdict) -> Markup:
         ]
     cells = [element("tr", element("th", name, scope="row"), element("td", value)) for name, value in rows]
     table = element("table", element("caption", "Clip A against clip B"), element("tbody", *cells))
-    return joined(element("p", decision, class_="decision"), table, _notes(found.warnings, found.same))
+    return joined(
+        element("p", decision, class_="decision"), table, _notes(found.warnings, found.same_speaker)
+    )
 
 
 def describe_identification(letter: str, found: Identification) -> Markup:

@@ -14,8 +14,8 @@ import torch
 
 from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.files import write_atomically
+from cmd_speaker.hearing import read_utterance
 from cmd_speaker.manifest import Manifest, Utterance, read_rows, resolve
-from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
 from cmd_speaker.quality import image, speech, text
 from cmd_speaker.teachers.pictures import pictures_at, read_picture

@@ -5,12 +5,17 @@ from __future__ import annotations
 import struct
 import unicodedata
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cmd_speaker.decision import Recording
 from cmd_speaker.errors import DataError
+from cmd_speaker.files import file_checksum
+from cmd_speaker.recording import Recording
+
+if TYPE_CHECKING:
+    from cmd_speaker.model import SpeakerModel
 
 HEAD = struct.Struct("<dI")
 """Seconds, and the number of the name's bytes in UTF-8, which follow."""
@@ -28,6 +33,14 @@ class Enrolled:
     file: str
     sha256: str
     recording: Recording
+
+    @classmethod
+    def of_file(
+        cls, model: SpeakerModel, path: str | Path, *, convert: bool = False, vad: bool = False
+    ) -> Enrolled:
+        """Read and embed an audio file; raises as `SpeakerModel.recording`."""
+        recording = model.recording(path, convert=convert, vad=vad)
+        return cls(Path(path).name, file_checksum(Path(path)), recording)
 
 
 class Content(NamedTuple):

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cmd_speaker.decision import Recording
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import file_checksum, load_stamped
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry.enrolled import Enrolled
 
 FILE_NAME = "registry.json"
@@ -59,7 +59,7 @@ def _parse(folder: Path, content: dict[str, Any]) -> Former:
             )  # fmt: skip
         model = str(content["model"]["checksum"])
         for (name, each), vector in zip(rows, embeddings.vectors, strict=True):
-            recording = Recording(vector, float(each["seconds"]), model)
+            recording = Recording(vector, float(each["seconds"]), model=model)
             speakers[name].append(Enrolled(str(each["file"]), str(each["sha256"]), recording))
     nobody = [name for name, own in speakers.items() if not own]
     if nobody:

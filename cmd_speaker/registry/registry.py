@@ -17,11 +17,12 @@ from types import TracebackType
 
 import numpy as np
 
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider
 from cmd_speaker.embeddings import Embeddings
 from cmd_speaker.errors import DataError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.gallery import Gallery
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry.enrolled import Enrolled, clean_name
 from cmd_speaker.registry.identification import Identification, identification
 from cmd_speaker.registry.migration import REMAKE, is_former, load_former
@@ -46,8 +47,8 @@ class Registry:
     ```python
     model = SpeakerModel.load("model")
     with Registry.begin("people", model.checksum, "model") as registry:
-        registry.enrol("Ada", [enrolled_file(model, "a1.wav")])
-        found = registry.identify(embed_recording(model, "unknown.wav"))
+        registry.enrol("Ada", [Enrolled.of_file(model, "a1.wav")])
+        found = registry.identify(model.recording("unknown.wav"))
         found.name  # "Ada", or None: nobody who is enrolled
     ```
     """

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from cmd_speaker.audio import SAMPLE_RATE, random_crop, read_crop
 from cmd_speaker.errors import DataError, DataErrors
 from cmd_speaker.files import locked, write_atomically, write_json
+from cmd_speaker.hearing import read_utterance
 from cmd_speaker.manifest import Manifest, Utterance
-from cmd_speaker.model import read_utterance
 from cmd_speaker.progress import track
 from cmd_speaker.shards.reading import Shards
 

@@ -17,9 +17,9 @@ from cmd_speaker.brain import SpeakerBrain, joint_name
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import DataError
 from cmd_speaker.files import write_json
+from cmd_speaker.hearing import read_utterance
 from cmd_speaker.lists.trials import Trials
 from cmd_speaker.manifest import Manifest
-from cmd_speaker.model import read_utterance
 from cmd_speaker.teachers.stage1 import PreparedTeacher
 from cmd_speaker.training.checkpoints import SafeCheckpointer
 from cmd_speaker.training.data import LooseFiles, TrainingCrops, check_batch, collate, open_audio

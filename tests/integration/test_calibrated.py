@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cmd_speaker.cli.decide import find_rule
 from cmd_speaker.embeddings import load_embeddings, save_embeddings
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import UsageError
+from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.lists.scores import load_scores
 from cmd_speaker.model import SpeakerModel
@@ -178,6 +180,12 @@ def test_the_operating_point_decides(here, cli):
     found = json.loads(cli(*pair)[1])
     assert found["threshold"] == pytest.approx(np.log(0.7 / 0.3))
     assert found["point"] == {"p_target": 0.3, "c_miss": 1.0, "c_fa": 1.0}
+    verified = asdict(SpeakerModel.load("model").verify("s7_0.wav", "s7_1.wav"))
+    assert {name: found[name] for name in ("score", "llr", "threshold", "same_speaker")} == {
+        name: verified[name] for name in ("score", "llr", "threshold", "same_speaker")
+    }
+    strict = SpeakerModel.load("model").verify("s7_0.wav", "s7_1.wav", point=OperatingPoint(0.5, 1, 1e9))
+    assert (strict.llr, strict.same_speaker) == (found["llr"], False)
     code, out, _ = cli(*pair, "--point", "0.5,1e9,1")
     assert (code, json.loads(out)["threshold"]) == (0, pytest.approx(-np.log(1e9)))
     assert cli(*pair, "--point", "0.5,1,1e9")[0] == 1

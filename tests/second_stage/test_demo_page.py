@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from cmd_speaker.audio import read_audio
-from cmd_speaker.decision import Decider, embed_recording
+from cmd_speaker.decision import Decider
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.registry import Registry
 from tests.conftest import voice, write_audio
@@ -162,7 +162,7 @@ def test_two_clips_are_compared(server, open_page, folder):
         assert give(page, letter, folder / name) == f"Clip {letter}: {name}, {seconds:.1f} s"
     said = press(page, "Compare A and B", "#comparison")
     model = SpeakerModel.load(folder / "MODEL")
-    sides = [embed_recording(model, folder / name) for name in ("a1.wav", "b1.wav")]
+    sides = [model.recording(folder / name) for name in ("a1.wav", "b1.wav")]
     found = Decider.load(folder / "MODEL", model.checksum).compare([sides[:1]], sides[1])
     assert f"{found.scores[0]:.4f}" in said
     assert f"{found.llrs[0]:+.2f}" in said

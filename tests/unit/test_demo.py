@@ -9,7 +9,6 @@ import pytest
 import soundfile
 
 from cmd_speaker.cli import demo as command
-from cmd_speaker.decision import embed_recording
 from cmd_speaker.demo import desk as module
 from cmd_speaker.demo import server, speaker_map, words
 from cmd_speaker.demo.desk import Desk
@@ -49,7 +48,7 @@ def test_two_clips_are_compared_as_verify_does(desk, folder):
     assert found.score == pytest.approx(score, abs=1e-6)
     assert found.llr == pytest.approx(20 * score - 16, abs=1e-4)
     assert found.threshold == pytest.approx(np.log(4))
-    assert (found.same, desk.compare(a, a).same) == (20 * score - 16 >= np.log(4), True)
+    assert (found.same_speaker, desk.compare(a, a).same_speaker) == (20 * score - 16 >= np.log(4), True)
     said = words.describe_comparison(desk.compare(a, a))
     assert "Same speaker" in said
     assert "+4.00" in said
@@ -60,7 +59,7 @@ def test_the_operating_point_moves_the_threshold(folder, tmp_path):
     desk = Desk(folder / "calibrated", tmp_path / "people", OperatingPoint(0.5, 1, 1000))
     clip = desk.take(folder / "s0_0.wav")
     found = desk.compare(clip, clip)
-    assert (found.threshold, found.same) == (pytest.approx(np.log(1000)), False)
+    assert (found.threshold, found.same_speaker) == (pytest.approx(np.log(1000)), False)
     assert "Different speakers" in words.describe_comparison(found)
 
 
@@ -87,7 +86,7 @@ def test_enrolled_identified_forgotten(desk, folder):
     assert ">Ada<" in said
     assert "<b>" not in said
     assert desk.registry.embeddings()["Ada"].shape == (1, 24)
-    recording = embed_recording(desk.model, folder / "s1_0.wav")
+    recording = desk.model.recording(folder / "s1_0.wav")
     np.testing.assert_array_equal(desk.registry.embeddings()["Ben <b>"], recording.embedding[None])
     desk.registry.forget("Ada")
     assert list(desk.registry.embeddings()) == ["Ben <b>"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmd_speaker.encoder import SpeakerEncoder, embed_all
+from cmd_speaker.encoder import SpeakerEncoder, embed_all, embed_read
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.model import SpeakerModel
@@ -42,6 +42,13 @@ def test_a_batch_gives_the_embedding_of_the_single_file(model):
         np.testing.assert_allclose(vector, model.embed(samples), rtol=0, atol=1e-5)
 
 
+def test_faster_convolutions_give_the_network_its_embedding(model):
+    samples = noise(16000, 0)
+    with torch.inference_mode():
+        plain = model.encoder.student(model.encoder.features(torch.from_numpy(samples)[None]))[0].numpy()
+    np.testing.assert_allclose(model.embed(samples), plain, rtol=0, atol=1e-5 * np.linalg.norm(plain))
+
+
 def test_a_padded_batch_would_not(model):
     """Why `embed_all` groups: the same utterance beside a longer one has another embedding."""
     short = torch.from_numpy(noise(8000, 0))
@@ -68,6 +75,22 @@ def test_any_number_of_threads_gives_the_same_bits_and_is_left_as_it_was(model):
     for key, vector in found[0].items():
         assert np.array_equal(vector, found[1][key])
         assert np.array_equal(vector, found[2][key])
+
+
+def test_long_utterances_are_held_no_longer_than_an_hour_of_them(model, monkeypatch):
+    """Here three seconds: with those that are read meanwhile, two a thread, and the one that is asked for."""
+    monkeypatch.setattr("cmd_speaker.encoder.HELD_FRAMES", 300)
+    asked = []
+
+    def reads():
+        for number in range(40):
+            asked.append(number)
+            yield lambda number=number: noise(16000, number)
+
+    found = embed_read(model.encoder, reads())
+    np.testing.assert_allclose(next(found), model.embed(noise(16000, 0)), rtol=0, atol=1e-5)
+    assert len(asked) <= 3 + 2 * torch.get_num_threads() + 1
+    assert len(list(found)) == 39
 
 
 def test_other_sample_rates_of_arrays_are_resampled(model):
