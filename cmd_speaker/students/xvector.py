@@ -7,6 +7,7 @@ from typing import Any
 from speechbrain.lobes.models.Xvector import Xvector as XvectorTdnn
 from torch import Tensor
 
+from cmd_speaker.students.padding import spare_empty_padding
 from cmd_speaker.students.pooling import StatisticsPooling
 
 
@@ -24,6 +25,7 @@ class Xvector(XvectorTdnn):
             in_channels=n_mels, tdnn_channels=[width, width, width, width, last], lin_neurons=embedding_size
         )
         self.blocks[-2] = StatisticsPooling()
+        spare_empty_padding(self)
         self.n_mels, self.width, self.embedding_size = n_mels, width, embedding_size
 
     def config(self) -> dict[str, Any]:
