@@ -36,6 +36,8 @@ class SpeakerEncoder(nn.Module):
 
     front_end: Any
     student: Any
+    engine = "torch"
+    """What computes the student's embeddings."""
 
     def __init__(self, front_end: nn.Module, student: nn.Module) -> None:
         super().__init__()
@@ -44,6 +46,11 @@ class SpeakerEncoder(nn.Module):
     def features(self, waveforms: Tensor) -> Tensor:
         """[batch, samples] -> mean-normalised features [batch, frames, mels]."""
         return features_of(self.front_end, waveforms)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Mean-normalised features [batch, frames, mels] -> embeddings [batch, D], without gradients."""
+        with OneDnnPointwise():
+            return self.student(features)
 
 
 def check_device(device: str | torch.device) -> None:
@@ -147,8 +154,7 @@ def _embed_held(
     @torch.inference_mode()
     def embed_batch(places: list[int]) -> np.ndarray:
         batch = torch.stack([features for place in places if (features := held[place]) is not None])
-        with OneDnnPointwise():
-            return encoder.student(batch).float().cpu().numpy()
+        return encoder.embed(batch).float().cpu().numpy()
 
     groups: dict[int, list[int]] = defaultdict(list)
     for place, features in enumerate(held):

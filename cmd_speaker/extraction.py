@@ -133,7 +133,7 @@ def _check_settings(
     # Where the files lie may differ from machine to machine.
     rows = [[each.id, each.wav.name, each.duration, each.start, each.stop] for each in utterances]
     known = f"{len(rows)} utterances of SHA-256 {json_checksum(rows)}"
-    settings = {"model": model.checksum, "list": known, **asdict(hearing)}
+    settings = {"model": model.checksum, "engine": model.engine, "list": known, **asdict(hearing)}
     path, fix = (
         folder / SETTINGS,
         f"Delete {folder}, choose another name for the embeddings, or call as before",

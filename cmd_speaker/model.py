@@ -64,14 +64,21 @@ class SpeakerModel:
         self.folder = None if folder is None else Path(folder)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> SpeakerModel:
+    def load(
+        cls, folder: str | Path, device: str | torch.device = "cpu", engine: str = "torch"
+    ) -> SpeakerModel:
         """Load a model folder; checksums and self-test are verified, no code of the folder is run.
 
-        Raises `UsageError` for a device that is not there, and `DataError` for a folder that is not as it was
-        written.
+        `engine` "onnxruntime" embeds faster on a CPU (see `cmd_speaker.engine`). Raises `UsageError` for a device or
+        an engine that is not there, and `DataError` for a folder that is not as it was written.
         """
         check_device(device)
-        return cls(*load_model_folder(folder, device), folder)
+        if engine == "torch":
+            return cls(*load_model_folder(folder, device), folder)
+        from cmd_speaker.engine import check_engine, in_onnxruntime
+
+        check_engine(engine, device)
+        return in_onnxruntime(cls(*load_model_folder(folder, device), folder))
 
     def save(self, folder: str | Path, provenance: dict[str, Any] | None = None) -> None:
         """Write a model folder (see `cmd_speaker.model_folder`)."""
@@ -82,6 +89,11 @@ class SpeakerModel:
     @property
     def device(self) -> torch.device:
         return torch.device(next(self.encoder.student.parameters()).device)
+
+    @property
+    def engine(self) -> str:
+        """What computes the embeddings: torch or onnxruntime."""
+        return self.encoder.engine
 
     @property
     def checksum(self) -> str:

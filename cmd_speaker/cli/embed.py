@@ -33,6 +33,9 @@ def embed(
         str | None, typer.Option(metavar="I/N", help="Do the I-th of N shares; the last one done joins them.")
     ] = None,
     device: Device = "cpu",
+    engine: Annotated[
+        str, typer.Option(help="torch, or onnxruntime: faster on a CPU (the extra export).")
+    ] = "torch",
 ) -> None:
     """Embed audio; what cannot be read is listed and the rest is done.
 
@@ -49,7 +52,7 @@ def embed(
     hearing = Hearing(convert, vad, window, hop)
     share = Shard.parse(shard) if shard else Shard.of_process(os.environ)
     found = find_inputs(inputs, data_root)
-    loaded = SpeakerModel.load(model, local_device(device, os.environ))
+    loaded = SpeakerModel.load(model, local_device(device, os.environ), engine)
     done = extract(loaded, found, out, hearing, share)
     if done.embeddings is None:
         states = {None: "has nothing to do", 0: f"is done, {done.speed}; another call joined all"}

@@ -77,6 +77,6 @@ def parity_signals(seconds: float) -> np.ndarray:
 
 def _refused(out: Path, client: str, expected: str, found: object) -> DataError:
     return DataError(
-        f"not exported: {client} gives other embeddings than the model", file=out, expected=expected, found=found,
-        fix="Nothing was written; check the versions of torch and of the client",
+        f"{client} gives other embeddings than the model", file=out, expected=expected, found=found,
+        fix="Check the versions of torch and of the client",
     )  # fmt: skip

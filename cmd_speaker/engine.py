@@ -1,0 +1,82 @@
+"""ONNX Runtime as the engine of a model on a CPU (the extra `export`).
+
+The network is handed over as an ONNX graph, which is made in memory when a model is loaded: that takes seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.errors import UsageError
+from cmd_speaker.export.onnx import trace
+from cmd_speaker.export.parity import ACROSS_ENGINES, check_parity
+from cmd_speaker.model import SpeakerModel
+
+ENGINES = ("torch", "onnxruntime")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+class RuntimeEncoder(SpeakerEncoder):
+    """An encoder whose student is computed by ONNX Runtime, on one thread of a CPU in each call.
+
+    `student` is still the network in PyTorch: it is what is exported. Weights that are changed later have no
+    effect on embeddings.
+    """
+
+    engine = "onnxruntime"
+
+    def __init__(self, encoder: SpeakerEncoder) -> None:
+        super().__init__(encoder.front_end, encoder.student)
+        from onnxruntime import InferenceSession, SessionOptions
+
+        options = SessionOptions()
+        # Several batches are computed side by side, as in `embed_read`, rather than one on several threads.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        proto = trace(self.student, torch.zeros(2, 100, self.student.n_mels), "feats")
+        self.session = InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def embed(self, features: Tensor) -> Tensor:
+        return torch.from_numpy(self.session.run(None, {"feats": features.numpy()})[0])
+
+
+def check_engine(engine: str, device: str | torch.device) -> None:
+    """Raise `UsageError` for an engine that is not there, or not on this device."""
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine '{engine}': expected {' or '.join(ENGINES)}")
+    if engine == "onnxruntime" and torch.device(device).type != "cpu":
+        raise UsageError(
+            f"the engine onnxruntime computes on a CPU: leave the device {device} or the engine away"
+        )
+    try:
+        for package in PACKAGES if engine == "onnxruntime" else ():
+            import_module(package)
+    except ImportError as error:
+        raise UsageError(
+            f"the engine onnxruntime needs {error.name}: pip install 'cmd-speaker[export]'"
+        ) from error
+
+
+def in_onnxruntime(model: SpeakerModel) -> SpeakerModel:
+    """The same model, which is on the CPU and was saved, with ONNX Runtime as its engine.
+
+    Raises `DataError` where ONNX Runtime gives other embeddings.
+    """
+    import onnxruntime
+
+    assert model.folder is not None
+    encoder = RuntimeEncoder(model.encoder).eval()
+
+    @torch.inference_mode()
+    def embed(waveforms: np.ndarray) -> np.ndarray:
+        return encoder.embed(encoder.features(torch.from_numpy(waveforms))).numpy()
+
+    client = f"ONNX Runtime {onnxruntime.__version__}"
+    check_parity(model, embed, client, ACROSS_ENGINES, model.folder)
+    return SpeakerModel(encoder, model.description, model.folder)
