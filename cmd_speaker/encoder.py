@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from cmd_speaker.ahead import ahead_in
 from cmd_speaker.errors import UsageError
 from cmd_speaker.features import mean_normalise
-from cmd_speaker.pointwise import OneDnnPointwise
+from cmd_speaker.onednn import OneDnnConvolutions
 
 READ_AHEAD = 256
 """Utterances that are held at once in order to find equally long ones."""
@@ -49,7 +49,7 @@ class SpeakerEncoder(nn.Module):
 
     def embed(self, features: Tensor) -> Tensor:
         """Mean-normalised features [batch, frames, mels] -> embeddings [batch, D], without gradients."""
-        with OneDnnPointwise():
+        with OneDnnConvolutions():
             return self.student(features)
 
 

@@ -69,8 +69,9 @@ class SpeakerModel:
     ) -> SpeakerModel:
         """Load a model folder; checksums and self-test are verified, no code of the folder is run.
 
-        `engine` "onnxruntime" embeds faster on a CPU (see `cmd_speaker.engine`). Raises `UsageError` for a device or
-        an engine that is not there, and `DataError` for a folder that is not as it was written.
+        `engine` "onnxruntime" embeds faster on a CPU, and takes seconds to load (`cmd_speaker.engine`). Raises
+        `UsageError` for a device or an engine that is not there, `DataError` for a folder that is not as it was
+        written.
         """
         check_device(device)
         if engine == "torch":

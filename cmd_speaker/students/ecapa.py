@@ -19,8 +19,10 @@ class EcapaTdnn(ECAPA_TDNN):
 
     `width` is the number of channels of the four blocks (512 or 1024 in the paper); the aggregation
     layer has three times as many, but no more than the paper's 1536 (SpeechBrain's recipe has 3072 beside
-    1024). The parameter names are SpeechBrain's own, and so is what is computed; what can be left out is.
+    1024). The parameter names are SpeechBrain's own, and so is what it computes.
     """
+
+    asp: nn.Module
 
     def __init__(self, n_mels: int = 80, width: int = 512, embedding_size: int = 192) -> None:
         super().__init__(**speechbrain_arguments(n_mels, width, embedding_size))
@@ -37,11 +39,11 @@ class EcapaTdnn(ECAPA_TDNN):
 
 
 class ContextPooling(nn.Module):
-    """Attentive statistics pooling with global context (Desplanques et al., section 3.1), of batches without padding.
+    """Attentive statistics pooling with global context (Desplanques et al., section 3.1): SpeechBrain's layer.
 
     Mean and standard deviation of all frames are joined to each of them before a convolution of width 1. They are
-    the same for every frame, and so is what the convolution makes of them: it is computed once and added, which
-    takes a third of the multiplications of SpeechBrain's layer, whose parameters these are.
+    the same for every frame, and so is what the convolution makes of them. Here it is made once and added: a third
+    of the multiplications. Nothing in a batch may be padded.
     """
 
     def __init__(self, layer: AttentiveStatisticsPooling) -> None:
@@ -60,7 +62,8 @@ class ContextPooling(nn.Module):
 
     def _statistics(self, frames: Tensor, weights: Tensor) -> Tensor:
         mean = (weights * frames).sum(dim=2, keepdim=True)
-        variance = (weights * (frames - mean).square()).sum(dim=2, keepdim=True)
+        deviation = frames - mean
+        variance = (weights * deviation * deviation).sum(dim=2, keepdim=True)
         return torch.cat([mean, variance.clamp(self.eps).sqrt()], dim=1)
 
 

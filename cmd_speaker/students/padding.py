@@ -9,7 +9,7 @@ from torch import nn
 def spare_empty_padding(student: nn.Module) -> None:
     """Let convolutions of width 1 take their input as it is.
 
-    SpeechBrain pads it by 0 frames on both sides, which copies it: an eighth of the time of an ECAPA-TDNN on a CPU.
+    SpeechBrain pads it by 0 frames on both sides, which copies it: an eighth of an ECAPA-TDNN's time on a CPU.
     """
     for module in student.modules():
         if isinstance(module, Conv1d) and module.kernel_size == 1:

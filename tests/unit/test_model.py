@@ -42,6 +42,17 @@ def test_a_batch_gives_the_embedding_of_the_single_file(model):
         np.testing.assert_allclose(vector, model.embed(samples), rtol=0, atol=1e-5)
 
 
+def test_convolutions_give_a_batch_the_bits_of_the_single_file():
+    """PyTorch would take other programs for a batch, and for few frames."""
+    torch.manual_seed(0)
+    encoder = SpeakerEncoder(KaldiFbank(), build_student("ecapa_tdnn", width=64, embedding_size=24)).eval()
+    with torch.inference_mode():
+        for frames in (11, 60, 300):
+            features = torch.randn(16, frames, 80)
+            alone = torch.cat([encoder.embed(each[None]) for each in features])
+            assert torch.equal(encoder.embed(features), alone), frames
+
+
 def test_faster_convolutions_give_the_network_its_embedding(model):
     samples = noise(16000, 0)
     with torch.inference_mode():

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
 from cmd_speaker.audio import MIN_SECONDS, SAMPLE_RATE
 from cmd_speaker.brain import unwrapped
@@ -12,6 +13,7 @@ from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.features import FRONT_ENDS, KaldiFbank, build_front_end
 from cmd_speaker.model import SpeakerModel
 from cmd_speaker.students import STUDENTS, build_student
+from cmd_speaker.students.ecapa import speechbrain_arguments
 from cmd_speaker.students.pooling import StatisticsPooling
 
 
@@ -72,6 +74,41 @@ def test_every_parameter_is_trained_and_embedding_moves_no_random_state(name):
     before = torch.get_rng_state()
     student.eval()(features)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("frames", [11, 200])
+def test_ecapa_is_speechbrains(frames):
+    """Embeddings, gradients and running statistics, though not by the same multiplications."""
+    torch.manual_seed(0)
+    student = build_student("ecapa_tdnn", width=16, embedding_size=24)
+    original = ECAPA_TDNN(**speechbrain_arguments(80, 16, 24))
+    original.load_state_dict(student.state_dict())
+    features = torch.randn(4, frames, 80)
+    results = []
+    for network in (student.train(), original.train()):
+        network(features).flatten(1).square().sum().backward()
+        embeddings = network.eval()(features).detach().flatten(1)
+        gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+        results.append({"embeddings": embeddings, **gradients, **network.state_dict()})
+    ours, theirs = results
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        difference = (ours[name] - expected).double().norm() / expected.double().norm().clamp_min(1e-3)
+        assert difference < 1e-5, name
+
+
+@pytest.mark.parametrize("name", ["ecapa_tdnn", "xvector"])
+def test_nothing_is_copied_in_order_to_pad_it_by_nothing(name, monkeypatch):
+    pad, widths = torch.nn.functional.pad, []
+
+    def counted(x, padding, *rest, **options):
+        widths.append(sum(padding))
+        return pad(x, padding, *rest, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "pad", counted)
+    build_student(name, width=16, embedding_size=24).eval()(torch.randn(1, 50, 80))
+    assert widths
+    assert min(widths) > 0
 
 
 @pytest.mark.parametrize("name", STUDENTS)
