@@ -3,10 +3,10 @@
     python benchmarks/extraction.py [--files 1000] [--width 512] [--front_end speechbrain_fbank] [--device cpu]
 
 Makes up FILES files of 1 to 20 s, embeds them with `cmd_speaker.extraction` (from the files to the embeddings
-file) and one after the other with SpeechBrain's `EncoderClassifier`, which is given the same front-end, the same
-weights and all cores, and prints files per second, how many times faster than real time, and the largest
-difference, relative to the norm of the embedding. Each is run `--repeats` times in turn, after a few files to warm
-up; medians are printed.
+file) with each engine, and one after the other with SpeechBrain's `EncoderClassifier`, which is given the same
+front-end, the same weights and all cores. Prints files per second, how many times faster than real time, and the
+largest difference from SpeechBrain's embeddings, relative to their norm. Each is run `--repeats` times in turn,
+after a few files to warm up; medians are printed. Beside it stands what loading a model takes, once a call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -29,6 +30,7 @@ from speechbrain.processing.features import InputNormalization
 
 from cmd_speaker.audio import SAMPLE_RATE
 from cmd_speaker.encoder import SpeakerEncoder
+from cmd_speaker.engine import ENGINES
 from cmd_speaker.extraction import extract
 from cmd_speaker.features import FRONT_ENDS, build_front_end
 from cmd_speaker.inputs import find_inputs
@@ -37,6 +39,7 @@ from cmd_speaker.students import build_student
 
 SHORTEST, LONGEST = 1.0, 20.0
 WARM = 8
+BASELINE = "SpeechBrain, file by file"
 
 
 def main() -> None:
@@ -51,34 +54,46 @@ def main() -> None:
     options = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        model = make_model(folder / "model", options.width, options.front_end, options.device)
+        make_model(folder / "model", options.width, options.front_end)
         files, seconds = make_files(folder / "audio", options.files)
-        classifier = speechbrain_classifier(model)
+        models, loading = load_models(folder / "model", options.device)
+        classifier = speechbrain_classifier(models["torch"])
         ways: dict[str, Callable[[list[Path]], np.ndarray]] = {
-            "SpeechBrain, file by file": lambda chosen: speechbrain_loop(classifier, chosen),
-            "cmd-speaker embed": lambda chosen: extracted(model, chosen, folder / "e.npz"),
+            BASELINE: lambda chosen: speechbrain_loop(classifier, chosen),
+            **{f"embed, {engine}": partial(extracted, model, folder) for engine, model in models.items()},
         }
         walls, vectors = measure(ways, files, options.repeats)
-    print(machine("torch", "speechbrain", "numpy"))
+    print(machine("torch", "speechbrain", "onnxruntime", "numpy"))
     print(f"{len(files)} files, {seconds:.0f} s; ECAPA-TDNN of width {options.width}, {options.front_end}; "
           f"{torch.get_num_threads()} threads, {options.device}; median of {options.repeats}\n")  # fmt: skip
-    print(f"{'':<28}{'wall, s':>9}{'files/s':>9}{'x real time':>13}{'times as fast':>15}")
-    slowest = walls["SpeechBrain, file by file"]
+    print(f"{'':<28}{'wall, s':>9}{'files/s':>9}{'x real time':>13}{'times as fast':>15}{'difference':>12}"
+          f"{'loading, s':>12}{'files/s with it':>17}")  # fmt: skip
+    expected = vectors[BASELINE]
     for way, wall in walls.items():
-        print(f"{way:<28}{wall:>9.1f}{len(files) / wall:>9.1f}{seconds / wall:>13.0f}{slowest / wall:>15.2f}")
-    first, second = vectors.values()
-    difference = np.abs(first - second).max(axis=1) / np.linalg.norm(first, axis=1)
-    print(f"\nlargest difference of a number, relative to the embedding's norm: {difference.max():.2g}")
+        loaded = loading.get(way.removeprefix("embed, "), 0.0)
+        difference = np.abs(vectors[way] - expected).max(axis=1) / np.linalg.norm(expected, axis=1)
+        print(f"{way:<28}{wall:>9.1f}{len(files) / wall:>9.1f}{seconds / wall:>13.0f}"
+              f"{walls[BASELINE] / wall:>15.2f}{difference.max():>12.2g}"
+              f"{loaded:>12.1f}{len(files) / (wall + loaded):>17.1f}")  # fmt: skip
 
 
-def make_model(folder: Path, width: int, front_end: str, device: str) -> SpeakerModel:
-    """An untrained student whose running statistics are not those it began with."""
+def load_models(folder: Path, device: str) -> tuple[dict[str, SpeakerModel], dict[str, float]]:
+    """Engine -> the model of a folder, and the seconds that it took to load."""
+    models, loading = {}, {}
+    for engine in ENGINES if device == "cpu" else ENGINES[:1]:
+        began = time.perf_counter()
+        models[engine] = SpeakerModel.load(folder, device, engine)
+        loading[engine] = time.perf_counter() - began
+    return models, loading
+
+
+def make_model(folder: Path, width: int, front_end: str) -> None:
+    """A folder of an untrained student whose running statistics are not those it began with."""
     torch.manual_seed(0)
     encoder = SpeakerEncoder(build_front_end(front_end), build_student("ecapa_tdnn", width=width))
     with torch.no_grad():
         encoder.train().student(encoder.features(0.1 * torch.randn(4, SAMPLE_RATE)))
     SpeakerModel(encoder).save(folder)
-    return SpeakerModel.load(folder, device)
 
 
 def make_files(folder: Path, count: int) -> tuple[list[Path], float]:
@@ -120,9 +135,9 @@ def speechbrain_loop(classifier: EncoderClassifier, files: list[Path]) -> np.nda
     return np.stack(vectors)
 
 
-def extracted(model: SpeakerModel, files: list[Path], out: Path) -> np.ndarray:
+def extracted(model: SpeakerModel, folder: Path, files: list[Path]) -> np.ndarray:
     """Embeddings [N, D] by way of everything that `cmd-speaker embed` does."""
-    done = extract(model, find_inputs([str(path) for path in files]), out)
+    done = extract(model, find_inputs([str(path) for path in files]), folder / "e.npz")
     assert done.embeddings is not None
     return done.embeddings.vectors
 
