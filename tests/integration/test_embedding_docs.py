@@ -50,11 +50,11 @@ def there(tmp_path, monkeypatch):
 
 def test_the_commands(there, cli):
     lines = [line for line in COMMANDS if line.startswith("cmd-speaker ")]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         code, _, err = cli(*shlex.split(line, comments=True)[1:])
         assert code == 0, (line, err)
-    for name in ("test.npz", "test.scp", "corpus.safetensors", "shared.npz"):
+    for name in ("test.npz", "test.scp", "corpus.safetensors", "shared.npz", "fast.npz"):
         assert len(load_embeddings(name)) == 2
     assert len(load_embeddings("some.npz")) == 3
     assert not np.array_equal(load_embeddings("speech.npz").vectors, load_embeddings("meeting.npz").vectors)

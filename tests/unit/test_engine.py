@@ -9,7 +9,7 @@ import torch
 
 import cmd_speaker.engine
 from cmd_speaker.embeddings import load_embeddings
-from cmd_speaker.encoder import embed_all
+from cmd_speaker.encoder import SpeakerEncoder, embed_all
 from cmd_speaker.extraction import extract, parts_folder
 from cmd_speaker.inputs import find_inputs
 from cmd_speaker.model import SpeakerModel
@@ -112,11 +112,17 @@ def test_an_engine_that_is_not_there(folder, monkeypatch):
     assert refused(lambda: load(folder, engine="onnxruntime"), "needs onnxscript", "cmd-speaker[export]")
 
 
-def test_other_embeddings_are_refused(folder, monkeypatch):
-    embed = cmd_speaker.engine.RuntimeEncoder.embed
-    monkeypatch.setattr(
-        cmd_speaker.engine.RuntimeEncoder, "embed", lambda self, features: 1.001 * embed(self, features)
-    )
+def test_other_embeddings_are_refused(model, monkeypatch):
+    class Another(SpeakerEncoder):
+        """Every embedding a thousandth too long."""
+
+        def __init__(self, encoder):
+            super().__init__(encoder.front_end, encoder.student)
+
+        def embed(self, features):
+            return 1.001 * super().embed(features)
+
+    monkeypatch.setattr(cmd_speaker.engine, "RuntimeEncoder", Another)
     assert refused(
-        lambda: SpeakerModel.load(folder, engine="onnxruntime"), "ONNX Runtime", "gives other embeddings"
+        lambda: cmd_speaker.engine.in_onnxruntime(model), "ONNX Runtime", "gives other embeddings", "model"
     )
