@@ -50,12 +50,14 @@ def check_engine(engine: str, device: str | torch.device) -> None:
     """Raise `UsageError` for an engine that is not there, or not on this device."""
     if engine not in ENGINES:
         raise UsageError(f"unknown engine '{engine}': expected {' or '.join(ENGINES)}")
-    if engine == "onnxruntime" and torch.device(device).type != "cpu":
+    if engine == "torch":
+        return
+    if torch.device(device).type != "cpu":
         raise UsageError(
             f"the engine onnxruntime computes on a CPU: leave the device {device} or the engine away"
         )
     try:
-        for package in PACKAGES if engine == "onnxruntime" else ():
+        for package in PACKAGES:
             import_module(package)
     except ImportError as error:
         raise UsageError(
