@@ -27,7 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from machine import machine  # beside this file
 
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry import Enrolled, Registry
 from cmd_speaker.scoring.backend import Backend
 

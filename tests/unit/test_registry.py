@@ -92,7 +92,22 @@ def test_a_recording_stands_under_one_name_once(registry):
     assert registry.holder("0" * 64) is None
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "a\0b", "\u2028", "\ud800", "x" * 1001])
+NO_NAMES = [
+    "",
+    "  ",
+    "a\nb",
+    "\x1b[2J",
+    "a\0b",
+    "\u2028",
+    "\ud800",
+    "x" * 1001,
+    "\u202eAda",
+    "A\u200bda",
+    "Ada\ufeff",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_names_that_are_none(registry, name):
     assert refused(lambda: registry.enrol(name, [enrolled(9, 9)]), "no name")
 
@@ -173,11 +188,36 @@ def test_a_write_that_fails_leaves_what_was_there(registry, folder, monkeypatch)
     assert list(counts(registry)) == ["Anna", "Bert", "Carla"]
 
 
+def test_what_the_system_refuses_is_told_with_what_to_do(registry, folder, monkeypatch):
+    monkeypatch.setattr("cmd_speaker.registry.store.WAIT_SECONDS", 0)
+    with Registry.open(folder) as other:
+        database = other._rows.store._db
+
+        def enrol():
+            other.enrol("Carla", [enrolled(9, 9)])
+
+        with registry._rows.store.writing():
+            assert refused(enrol, FILE_NAME, "another process", "Run the command again")
+        database.execute("PRAGMA query_only = ON")
+        assert refused(enrol, FILE_NAME, "Let it be written to")
+        database.execute("PRAGMA query_only = OFF")
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        long = "x" * 999
+        assert refused(
+            lambda: other.enrol_all((f"{long}{k}", [enrolled(9, k)]) for k in range(9)), "Free some space"
+        )
+    assert counts(registry) == {"Anna": 2, "Bert": 1}
+
+
 CHANGES = (
     ("PRAGMA user_version = 3", "another version"),
     ("PRAGMA application_id = 7", "another version"),
     (f"UPDATE registry SET model = '{'b' * 64}'", "the registry was changed"),
     ("UPDATE registry SET id = '00'", "the registry was changed"),
+    ("UPDATE registry SET id = 'no hex'", "the registry was changed"),
+    ("UPDATE registry SET proof = 'text'", "the registry was changed"),
+    ("DELETE FROM registry", "the registry was changed"),
     ("UPDATE recordings SET content = zeroblob(98) WHERE id = 2", "row 2: the registry was changed"),
     ("UPDATE recordings SET content = x'00' WHERE id = 2", "row 2: the registry was changed"),
     ("UPDATE recordings SET speaker = (SELECT speaker FROM recordings WHERE id = 3) WHERE id = 1", "row 1"),
