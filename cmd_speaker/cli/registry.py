@@ -58,7 +58,8 @@ def enroll(
     name = clean_name(name)
     registry, loaded, _ = _open(folder, model, key_file, device, new=True)
     with closing(registry):
-        errors, known = [], 0
+        errors: list[DataError] = []
+        known = 0
         for done, file in enumerate(track(files, "Enrolling", len(files))):
             try:
                 checksum = file_checksum(file) if file.is_file() else ""

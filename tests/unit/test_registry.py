@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from cmd_speaker.decision import Comparison
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.registry import Registry
+from cmd_speaker.registry.identification import identification
 from cmd_speaker.registry.store import FILE_NAME, Store
 from tests.refusals import refused
 from tests.registries import COSINE, MODEL, calibrated, counts, enrolled, recording
@@ -63,6 +65,30 @@ def test_the_prior_is_that_of_anybody(registry):
     assert (found.known, found.name) == (False, None)
     assert [each.accepted for each in found.candidates] == [False, False]
     assert registry.identify(recording(0, 5), calibrated(), OperatingPoint(0.5, 1, 0.6e4)).name == "Bert"
+
+
+@pytest.mark.parametrize("speakers", [1, 10, 300])
+def test_strangers_are_not_let_in_by_numbers(speakers):
+    """LLRs of N(-8, 16) and N(+8, 16): no other threshold costs less, however many are enrolled.
+
+    A wrong name costs as a miss. Without log N, 99.9 % of the strangers would be let in at 300 names.
+    """
+    rng, prior = np.random.default_rng(0), 0.5
+    strangers = rng.normal(-8, 4, (2000, speakers))
+    enrolled_ones = np.column_stack([rng.normal(8, 4, 2000), strangers[:, 1:]])
+
+    def names(llrs, point):
+        found = (identification(Comparison(each, each), str, speakers, point, 1) for each in llrs)
+        return [each.name for each in found]
+
+    def cost(shift):
+        """At the point's own costs, decided at a threshold that lies `shift` higher."""
+        point = OperatingPoint(prior, 1, math.exp(shift))
+        missed = np.mean([name != "0" for name in names(enrolled_ones, point)])
+        accepted = np.mean([name is not None for name in names(strangers, point)])
+        return prior * missed + (1 - prior) * accepted
+
+    assert cost(0) < min(cost(-1.5), cost(1.5))
 
 
 def test_only_the_likeliest_are_given(registry):
