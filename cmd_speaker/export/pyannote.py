@@ -57,7 +57,8 @@ class PyannoteSpeakerModel(Model):
         """Length of an embedding."""
         return int(self.encoder.student.embedding_size)
 
-    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+    # pyannote.audio's base class takes any keyword; like its own models, this one takes no other than `weights`.
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Waveforms [batch, 1, samples] at 16 kHz -> embeddings [batch, D], not length-normalised.
 
         `weights` are [batch, frames], or [batch, speakers, frames] for embeddings [batch, speakers, D]; they are
