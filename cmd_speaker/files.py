@@ -39,13 +39,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, target)
     except OSError as error:
-        raise DataError(
-            "the file cannot be written",
-            file=path,
-            expected="a writable folder with enough space",
-            found=error.strerror or str(error),
-            fix="Choose another place, or free some space",
-        ) from error
+        raise _unwritable("file", path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -69,8 +63,20 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable("folder", path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritable(what: str, path: str | Path, error: OSError) -> DataError:
+    return DataError(
+        f"the {what} cannot be written",
+        file=path,
+        expected="a writable folder with enough space",
+        found=error.strerror or str(error),
+        fix="Choose another place, or free some space",
+    )
 
 
 @contextmanager

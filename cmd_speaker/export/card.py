@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cmd_speaker import __version__
 from cmd_speaker.embeddings import load_embeddings
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.export.parity import Parity
 from cmd_speaker.files import write_atomically
 from cmd_speaker.model import SpeakerModel
 
+TAGS = ["speaker-recognition", "speaker-verification", "speaker-embedding", "cross-modal-distillation"]
 LIMITS = """\
 ## Limits
 
@@ -27,7 +30,7 @@ LIMITS = """\
 USE = """\
 ## Use
 
-With CMD-Speaker (`pip install cmd-speaker`), from the model folder that this was made of:
+With CMD-Speaker (`pip install cmd-speaker`), from the model folder of which this was made:
 
 ```python
 from cmd_speaker import SpeakerModel
@@ -57,7 +60,12 @@ def write_card(
     results: Mapping[str, Any] | None = None,
     licence: str | None = None,
 ) -> None:
-    """Write the card of `model` as a Markdown file; raises `DataError` where it cannot be written."""
+    """Write the card of `model` as a Markdown file.
+
+    Raises `UsageError` for a name that is not `.md`, and `DataError` where it cannot be written.
+    """
+    if Path(out).suffix != ".md":
+        raise UsageError(f"a card is a Markdown file: expected a name that ends in .md, found {out}")
     with write_atomically(out) as temporary:
         temporary.write_text(model_card(model, results=results, licence=licence), encoding="utf-8")
 
@@ -118,10 +126,12 @@ def model_card(
 
 
 def _front_matter(licence: str | None, parity: Parity | None) -> str:
-    lines = ["library_name: speechbrain"] if parity else []
-    lines += [f"license: {licence}"] if licence else []
-    tags = ("speaker-recognition", "speaker-verification", "speaker-embedding", "cross-modal-distillation")
-    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
+    """What the hub reads. A licence may be any text, so that a YAML library quotes it where it must."""
+    entries: dict[str, Any] = {"library_name": "speechbrain"} if parity else {}
+    if licence:
+        entries["license"] = licence
+    entries["tags"] = TAGS
+    return f"---\n{yaml.safe_dump(entries, sort_keys=False)}---\n"
 
 
 def _what_it_is(model: SpeakerModel) -> str:
