@@ -1,10 +1,7 @@
 """docs/exports.md: every command and every piece of Python in it is run, in the order of the page."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,7 @@ import soundfile
 
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.model import SpeakerModel
-from tests.exports import FIGURES, difference, recording, small_model
+from tests.exports import FIGURES, difference, in_a_process, recording, small_model
 
 pytestmark = pytest.mark.second_stage
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "exports.md"
@@ -45,18 +42,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def in_a_process(place, *command):
-    environment = os.environ | {"PYTHONPATH": str(PAGE.parents[1])}
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 def test_every_block_of_the_page_runs(place):
     commands = 0
     for kind, text in BLOCKS:
         if kind == "python":
-            in_a_process(place, sys.executable, "-c", text)
+            in_a_process(place, "-c", text)
             continue
         for line in text.splitlines():
             program, *arguments = line.split()
@@ -65,7 +55,7 @@ def test_every_block_of_the_page_runs(place):
                 assert arguments == ["install", "'cmd-speaker[export]'"]
                 continue
             assert program == "cmd-speaker"
-            in_a_process(place, sys.executable, "-c", COMMAND, *arguments)
+            in_a_process(place, "-c", COMMAND, *arguments)
             commands += 1
     assert commands == 9
     model = SpeakerModel.load(place / "MODEL")
