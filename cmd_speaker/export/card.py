@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -156,21 +156,23 @@ def _training(provenance: Mapping[str, Any]) -> str:
     if recipe is None or "hyperparameters" not in provenance:
         return "## Training\n\nNot recorded with the model.\n"
     checksums = provenance["checksums"]
-    teachers = sorted({name.split("/")[1] for name in checksums if name.startswith("teachers/")})
+    # A run's own teachers lie in teachers/NAME, those that runs share in a NAME of any folder.
+    files = map(PurePosixPath, checksums)
+    teachers = sorted(file.parent.name for file in files if file.name == "targets.safetensors")
     taught = (
         f"The speech encoder was taught by: {', '.join(teachers)}."
         if teachers
         else "Its record names no teacher."
     )
     plain = {key: value for key, value in provenance["hyperparameters"].items() if _is_plain(value)}
-    files = {name: f"`{checksum[:16]}`" for name, checksum in checksums.items()}
+    short = {name: f"`{checksum[:16]}`" for name, checksum in checksums.items()}
     return "\n".join(
         [
             f"## Training\n\nRecipe `{recipe}`, commit `{provenance['commit']}`. {taught}",
             "A teacher is needed for training only.\n",
             _details("Hyperparameters", _table(("Key", "Value"), plain.items())),
             _details("Versions", _table(("Package", "Version"), provenance["versions"].items())),
-            _details("Files, by the beginning of their SHA-256", _table(("File", "Checksum"), files.items())),
+            _details("Files, by the beginning of their SHA-256", _table(("File", "Checksum"), short.items())),
         ]
     )
 

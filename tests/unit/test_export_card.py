@@ -68,6 +68,22 @@ def test_the_card_says_what_trained_it(model):
     assert "library_name" not in card
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            ["face/targets.safetensors", "text/targets.safetensors", "text/head.safetensors"],
+            "by: face, text.",
+        ),
+        (["teachers/face/targets.safetensors", "teachers/face/head.safetensors"], "by: face."),
+        (["manifests/train.csv"], "names no teacher"),
+    ],
+)
+def test_the_card_names_teachers_of_the_run_and_shared_ones(model, files, said):
+    provenance = {**model.description["provenance"], "checksums": dict.fromkeys(files, "ab" * 32)}
+    assert said in model_card(SpeakerModel(model.encoder, {**model.description, "provenance": provenance}))
+
+
 def test_a_card_of_a_model_without_a_record(model):
     unknown = SpeakerModel(model.encoder, {**model.description, "provenance": {}})
     assert "Not recorded with the model." in model_card(unknown)
