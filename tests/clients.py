@@ -283,7 +283,7 @@ ROWS = {
     ("sherpa-onnx", "`SpeakerEmbeddingManager`: `add`, `search`; scores"): sherpa_manager,
     ("SpeechBrain", "`EncoderClassifier.encode_batch`, folder moved"): speechbrain_encoder,
     ("SpeechBrain", "`SpeakerRecognition`: `encode_batch`, `verify_files`"): speechbrain_recognition,
-    ("SpeechBrain", "the same where this package is not installed"): speechbrain_alone,
+    ("SpeechBrain", "without this package: ECAPA-TDNN on `speechbrain_fbank`"): speechbrain_alone,
     ("pyannote.audio", "`Model`, without masks and with masks of ones"): pyannote_model,
     ("pyannote.audio", "`SpeakerDiarization`, the embeddings it clusters"): pyannote_pipeline,
     ("kaldi-native-io", "`spk2utt` and `xvector.scp` by Kaldi's own reader"): kaldis_reader,
