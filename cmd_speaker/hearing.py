@@ -22,6 +22,7 @@ from cmd_speaker.audio import (
     Embedded,
     check_finite,
     check_not_too_long,
+    check_rate,
     check_samples,
     level_of,
     read_audio,
@@ -154,6 +155,7 @@ def audio_blocks(audio: AudioLike, sample_rate: int, hearing: Hearing) -> Iterat
     place = _place(audio)
     if place is not None:
         return read_blocks(place, convert=hearing.convert)
+    check_rate(sample_rate)
     chunks = [audio] if isinstance(audio, np.ndarray | torch.Tensor) else cast(Iterable[Samples], audio)
     return resample_blocks((_as_samples(chunk) for chunk in chunks), sample_rate, SAMPLE_RATE)
 

@@ -20,12 +20,12 @@ from cmd_speaker.audio import (
     check_form,
     check_length,
     check_segment,
+    decoding,
     info_of,
     opened,
     resample,
     seeks_exactly,
 )
-from cmd_speaker.errors import DataError
 
 BLOCK = 1 << 18
 """Samples that are read of a file at once: 16 s at 16 kHz."""
@@ -52,12 +52,10 @@ def read_blocks(
 ) -> Iterator[np.ndarray]:
     """What `read_audio` gives, in blocks; its checks of what is heard are left to the caller.
 
-    Raises as `read_audio`, before the first block or after the
-    last.
+    Raises as `read_audio`, before the first block or after the last.
     """
     with opened(place) as (path, file):
-        if not convert:
-            check_form(info_of(file), path, SAMPLE_RATE)
+        check_form(info_of(file), path, SAMPLE_RATE, convert=convert)
         end = check_segment(file.frames, start, stop, path)
         yield from resample_blocks(_decoded(file, path, start, end, seconds), file.samplerate, SAMPLE_RATE)
 
@@ -66,15 +64,12 @@ def _decoded(
     file: soundfile.SoundFile, path: Path, start: int, end: int, seconds: float | None
 ) -> Iterator[np.ndarray]:
     place = start if seeks_exactly(file) else 0
-    file.seek(place)
+    with decoding(path):
+        if place:
+            file.seek(place)
     while place < end:
-        try:
+        with decoding(path):
             block = file.read(min(BLOCK, end - place), dtype="float32")
-        except soundfile.LibsndfileError as error:
-            raise DataError(
-                "decoding failed", file=path, expected="audio up to the end that its header declares",
-                found=str(error.error_string).rstrip("."), fix="Copy the file again",
-            ) from error  # fmt: skip
         if not len(block):
             break
         kept = block[max(0, start - place) :]

@@ -40,7 +40,7 @@ def embed(
     that see the same folder share the work by --shard, or as torchrun starts them.
     """
     from cmd_speaker.embeddings import check_extension
-    from cmd_speaker.extraction import Shard, extract, local_device, parts_folder
+    from cmd_speaker.extraction import LEFT_OUT, Shard, extract, local_device, parts_folder
     from cmd_speaker.hearing import Hearing
     from cmd_speaker.inputs import find_inputs
     from cmd_speaker.model import SpeakerModel
@@ -63,7 +63,7 @@ def embed(
         file=sys.stderr,
     )
     if done.errors:
-        kept = f"the rest is kept in {parts_folder(out)}: once files are mended, call again"
+        kept = f"all in {parts_folder(out) / LEFT_OUT}; the rest is kept: once files are mended, call again"
         raise DataErrors(f"{len(done.errors)} utterances left out ({kept})", done.errors)
 
 

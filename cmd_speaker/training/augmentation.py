@@ -18,8 +18,9 @@ from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
-from cmd_speaker.audio import SAMPLE_RATE, audio_files, probe, read_audio
+from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
 from cmd_speaker.errors import DataError
+from cmd_speaker.inputs import audio_files
 
 
 def waveform_augmenter(
