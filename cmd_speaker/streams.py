@@ -6,6 +6,7 @@ where they are cut.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from math import ceil, gcd
 from pathlib import Path
@@ -111,18 +112,27 @@ def cut_windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[W
     The last one ends where the recording ends, so that nothing is left over; a recording shorter than `size` is
     one window.
     """
-    held, start, total, last = np.empty(0, np.float32), 0, 0, -1
-    begin = 0
+    held: deque[np.ndarray] = deque()
+    begin, start, total, last = 0, 0, 0, -1
     for block in blocks:
-        held = np.concatenate([held, block])
+        held.append(block)
         total += len(block)
         while start + size <= total:
-            yield Window(start, held[start - begin : start - begin + size].copy())
+            yield Window(start, _stretch(held, start - begin, start - begin + size))
             last, start = start, start + hop
         # As far back as a last window may reach.
-        keep = max(begin, min(start, total - size))
-        held, begin = held[keep - begin :], keep
+        while held and begin + len(held[0]) <= min(start, total - size):
+            begin += len(held.popleft())
     if last < 0 and total:
-        yield Window(0, held)
+        yield Window(0, np.concatenate(held))
     elif last >= 0 and last + size < total:
-        yield Window(total - size, held[total - size - begin :])
+        yield Window(total - size, _stretch(held, total - size - begin, total - begin))
+
+
+def _stretch(blocks: Iterable[np.ndarray], start: int, stop: int) -> np.ndarray:
+    """Samples `start` to `stop` of blocks that lie one after the other."""
+    parts = []
+    for block in blocks:
+        parts.append(block[max(0, start) : max(0, stop)])
+        start, stop = start - len(block), stop - len(block)
+    return np.concatenate(parts)
