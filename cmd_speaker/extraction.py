@@ -28,6 +28,8 @@ from cmd_speaker.progress import track
 VERSION = 1
 PART = READ_AHEAD
 """Utterances of a part: what a kill can cost. As many as are held at once: a part's end costs nothing."""
+LONG_PART = 8
+"""Of recordings in windows: each is embedded alone, and may last hours."""
 SETTINGS = "settings.json"
 LEFT_OUT = "left_out.txt"
 """What could not be embedded, a line each, once all is done."""
@@ -105,7 +107,7 @@ def extract(
     folder = parts_folder(out)
     hearing, shard = hearing or Hearing(), shard or Shard()
     hearing.check()
-    parts = _parts(folder, inputs.utterances)
+    parts = _parts(folder, inputs.utterances, PART if hearing.window is None else LONG_PART)
     own = dict(list(parts.items())[shard.number - 1 :: shard.count])
     if not own:
         return Extracted(missing=None)
@@ -155,9 +157,9 @@ def _check_settings(
     return json_checksum(settings)
 
 
-def _parts(folder: Path, utterances: Sequence[Utterance]) -> dict[Path, Sequence[Utterance]]:
-    starts = range(0, len(utterances), PART)
-    return {folder / f"{start:09}.npz": utterances[start : start + PART] for start in starts}
+def _parts(folder: Path, utterances: Sequence[Utterance], size: int) -> dict[Path, Sequence[Utterance]]:
+    starts = range(0, len(utterances), size)
+    return {folder / f"{start:09}.npz": utterances[start : start + size] for start in starts}
 
 
 def _fill(
