@@ -84,6 +84,7 @@ def test_what_are_no_samples(model):
     assert refused(lambda: model.embed(np.ones(16000, np.uint8)), "no samples", "uint8")
     assert refused(lambda: model.embed(np.ones(16000, np.complex64)), "no samples", "complex64")
     assert refused(lambda: model.embed([]), "too short")
+    assert refused(lambda: model.embed(np.ones(16000, np.float32), 0), "no sample rate", "0 Hz")
     assert refused(lambda: model.embed(b"nothing of that kind" * 20), "audio in memory", "not readable")
     assert refused(lambda: model.embed(io.BytesIO()), "audio in an open file", "empty")
 
