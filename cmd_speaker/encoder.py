@@ -172,7 +172,7 @@ def _as_given(samples: np.ndarray) -> np.ndarray:
 
 
 def _take_one_thread() -> None:
-    # A thread takes over what others have chosen when it first asks, even after a choice of its own: ask before it.
+    # When a thread first computes it takes over what others have chosen, also after a choice of its own: ask before.
     torch.get_num_threads()
     torch.set_num_threads(1)
 

@@ -184,6 +184,8 @@ def _place(audio: AudioLike) -> AudioPlace | None:
 
 def _spooled(file: BinaryIO) -> BinaryIO:
     """What is left of an open file, which may be a pipe; decoders want to go back and forth."""
+    if isinstance(file.read(0), str):
+        raise UsageError("the file is open as text: open audio as bytes, with open(path, 'rb')")
     copy = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
     shutil.copyfileobj(file, copy)
     return cast(BinaryIO, copy)
@@ -191,13 +193,16 @@ def _spooled(file: BinaryIO) -> BinaryIO:
 
 def _as_samples(chunk: Samples) -> np.ndarray:
     """float32 [n]; raises `DataError` for what are no samples of one channel."""
-    samples = chunk.detach().cpu().numpy() if isinstance(chunk, torch.Tensor) else np.asarray(chunk)
+    if isinstance(chunk, torch.Tensor):
+        # NumPy has no bfloat16.
+        chunk = (chunk.float() if chunk.is_floating_point() else chunk).detach().cpu().numpy()
+    samples = np.asarray(chunk)
     if samples.ndim != 1:
         raise DataError(
             "samples must have one dimension", expected="[samples]", found=samples.shape,
             fix="Choose a channel, or take their mean",
         )  # fmt: skip
-    if samples.dtype in (np.int16, np.int32):
+    if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4):
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype.kind != "f":
         raise DataError(
