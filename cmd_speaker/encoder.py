@@ -172,7 +172,7 @@ def _as_given(samples: np.ndarray) -> np.ndarray:
 
 
 def _take_one_thread() -> None:
-    # When a thread first computes it takes over what others have chosen, also after a choice of its own: ask before.
+    # A thread that first computes takes over what others have chosen, even after its own choice: ask before.
     torch.get_num_threads()
     torch.set_num_threads(1)
 
