@@ -93,13 +93,13 @@ def check_savable(path: Path, ids: Sequence[str], read: Sequence[Path | None]) -
     Raises `UsageError` where it would write over a file of those that are `read`.
     """
     check_extension(path)
-    is_kaldi = path.suffix.lower() in (".scp", ".ark")
-    files = [path, path.with_suffix(".ark")] if path.suffix.lower() == ".scp" else [path]
+    kind = path.suffix.lower()
+    files = [path, path.with_suffix(".ark")] if kind == ".scp" else [path]
     refuse_overwriting(files, read)
     refuse_unwritable(path.parent)
     for file in files:
         refuse_unreplaceable(file)
-    if is_kaldi:
+    if kind in (".scp", ".ark"):
         encode_ids(path, ids)
 
 

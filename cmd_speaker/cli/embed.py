@@ -47,7 +47,7 @@ def embed(
 
     check_extension(out)
     hearing = Hearing(convert, vad, window, hop)
-    share = Shard.parse(shard) if shard else Shard.of_process(os.environ)
+    share = Shard.of_process(os.environ) if shard is None else Shard.parse(shard)
     found = find_inputs(inputs, data_root)
     loaded = SpeakerModel.load(model, local_device(device, os.environ))
     done = extract(loaded, found, out, hearing, share)
