@@ -101,8 +101,8 @@ def extract(
 
     The same list and model give the same bytes, however often it was killed and by however many processes it was
     done. Where something was left out the parts stay: only those with a file that was changed are done again.
-    Raises what `check_savable` does before anything is embedded, `DataError` where `OUT.parts` was begun for something
-    else, and `DataErrors` where nothing can be embedded.
+    Raises what `check_savable` does before anything is embedded, `DataError` where `OUT.parts` was begun for
+    something else, and `DataErrors` where nothing can be embedded.
     """
     check_savable(out, [each.id for each in inputs.utterances], [inputs.list_path])
     folder = parts_folder(out)
