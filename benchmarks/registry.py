@@ -1,19 +1,23 @@
 """Seconds and memory of a registry of many speakers, beside plain files of NumPy and faiss.
 
-    python benchmarks/registry.py [--speakers N] [--size D] [--repeats N] [--threads N] [--folder DIR]
+    python benchmarks/registry.py [--speakers N] [--size D] [--directions K] [--repeats N] [--threads N]
+        [--folder DIR]
 
-Each speaker has one recording, its embedding random. Every step is a process of its own. `load` begins with the
+Each speaker has one recording, its embedding random, or with `--directions` falling off: the k-th direction varies
+by exp(-k / K). Every step is a process of its own. `load` begins with the
 folder on disk and ends with the first answer; `identify one` is the median of later ones, the ten likeliest each;
 `enrol one` and `forget one` open the folder, change it safely and close it; memory is the highest resident set
 above that of the imports. Beside it, both exact: `.npz` with names and a product with all embeddings, and a flat
 index of faiss, which has no names. They have no transactions, no checksums and no encryption; their `enrol one`
 writes the file anew, under another name first. Files were just written: reading is from the page cache. Random
-embeddings are the hardest for the index of `--approximate`: nothing but chance makes two of them alike.
+embeddings are the hardest for the index of `--approximate`: nothing but chance makes two of them alike, and the
+more directions count, the more cells have to be searched.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import resource
@@ -27,7 +31,8 @@ from typing import NamedTuple
 import numpy as np
 from machine import machine  # beside this file
 
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry import Enrolled, Registry
 from cmd_speaker.scoring.backend import Backend
 
@@ -38,11 +43,12 @@ TOP = 10
 
 
 class Setting(NamedTuple):
-    """What is measured: a folder, its number of speakers, dimensions, and repeats of an answer."""
+    """What is measured: a folder, its number of speakers, dimensions, how many count, repeats of an answer."""
 
     folder: Path
     speakers: int
     size: int
+    directions: float
     repeats: int
 
 
@@ -58,17 +64,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and memory of a registry.")
     parser.add_argument("--speakers", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=192, help="dimensions of an embedding")
+    parser.add_argument(
+        "--directions", type=float, default=math.inf, help="how many of them count; else all do"
+    )
     parser.add_argument("--repeats", type=int, default=30, help="answers of which the median is taken")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS and faiss")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder if not said")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)  # read by the processes of the steps
     print(machine("numpy", "faiss-cpu", "cryptography"))
-    print(f"{options.speakers:,} speakers x {options.size}, {options.threads} threads", end="\n\n")
+    size = f"{options.speakers:,} speakers x {options.size}, {options.directions:g} directions"
+    print(f"{size}, {options.threads} threads", end="\n\n")
     print(f"{'step':<24} {'part':<28} {'seconds':>10} {'MiB':>7} {'MB on disk':>11}", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="registry.") as folder:
         for step in STEPS:
-            measure(step, Setting(Path(folder), options.speakers, options.size, options.repeats))
+            measure(
+                step,
+                Setting(Path(folder), options.speakers, options.size, options.directions, options.repeats),
+            )
 
 
 def measure(step: Step, setting: Setting) -> None:
@@ -94,16 +107,21 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def _random(setting: Setting, rng: np.random.Generator, count: int) -> np.ndarray:
+    spread = np.exp(-np.arange(setting.size, dtype=np.float32) / np.float32(setting.directions))
+    return rng.standard_normal((count, setting.size), dtype=np.float32) * spread
+
+
 def _vectors(setting: Setting) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((setting.speakers, setting.size), dtype=np.float32)
+    return _random(setting, np.random.default_rng(0), setting.speakers)
 
 
 def _tests(setting: Setting) -> Iterator[np.ndarray]:
     """Recordings at a cosine of about 0.7 with a speaker."""
     rng = np.random.default_rng(0)
-    first = rng.standard_normal((1, setting.size), dtype=np.float32)[0]
+    first = _random(setting, rng, 1)[0]
     while True:
-        yield first + rng.standard_normal(setting.size, dtype=np.float32)
+        yield first + _random(setting, rng, 1)[0]
 
 
 def _median(setting: Setting, answer: Callable[[np.ndarray], object]) -> float:

@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 
 from cmd_speaker.calibration.calibration import Calibration
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider
+from cmd_speaker.recording import Recording
 from cmd_speaker.registry import Enrolled
 from cmd_speaker.scoring.backend import Backend
 from tests.calibrations import ORIGIN

@@ -24,7 +24,9 @@ def demo(
             help="A registry's folder, begun where there is none; forgotten at the end unless given."
         ),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port; the first free one from 7860 unless given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 7860 unless given.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own opens the page to others.")
     ] = "127.0.0.1",
@@ -46,8 +48,11 @@ def demo(
                 "browsers give a microphone to pages of this machine or over https only"
             ]
         )
-    # Asked to end in whatever way, the page takes its files along.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Asked to end in whatever way, the page takes its files along; the last one is that its terminal was closed.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, signal.default_int_handler)
     with serve(
         model,
         registry,

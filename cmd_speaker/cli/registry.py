@@ -46,24 +46,31 @@ def enroll(
 ) -> None:
     """Enrol a speaker, or more recordings of one; what cannot be read is listed and the rest is enrolled.
 
-    Each recording is on disk before the next is read: after a crash, the same command does the rest.
+    Each recording is on disk before the next is read: after a crash, or where the registry itself could not be
+    written, the same command does the rest.
     """
     from cmd_speaker.files import file_checksum
     from cmd_speaker.progress import track
     from cmd_speaker.registry import Enrolled
     from cmd_speaker.registry.enrolled import clean_name
+    from cmd_speaker.registry.store import RegistryUnusable
 
     name = clean_name(name)
     registry, loaded, _ = _open(folder, model, key_file, device, new=True)
     with closing(registry):
-        errors, known = [], 0
-        for file in track(files, "Enrolling", len(files)):
+        errors: list[DataError] = []
+        known = 0
+        for done, file in enumerate(track(files, "Enrolling", len(files))):
             try:
                 checksum = file_checksum(file) if file.is_file() else ""
                 if registry.holder(checksum) == name:
                     known += 1
                     continue
                 registry.enrol(name, [Enrolled.of_file(loaded, file, convert=convert, vad=vad)])
+            except RegistryUnusable as error:
+                raise DataErrors(
+                    f"{done} of {len(files)} recordings were looked at", [*errors, error]
+                ) from error
             except DataError as error:
                 errors.append(error)
         own, (speakers, _) = registry.recordings(name), registry.counts()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
+from cmd_speaker.audio import AudioInfo, probe, read_audio
 from cmd_speaker.decision import Decider, Verification
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
@@ -18,6 +18,8 @@ from cmd_speaker.registry import Enrolled, Identification, Registry
 
 MAX_SECONDS = 60
 MAX_MEGABYTES = 20
+MAX_CHANNELS, MAX_RATE = 16, 192_000
+"""Else a small file could fill the memory: decoded, all channels are there at the rate that its header says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +57,18 @@ class Desk:
     def take(self, path: str | Path) -> Clip:
         """Read and embed a clip, at any sample rate and with any number of channels.
 
-        Raises `DataError` for what is longer than `MAX_SECONDS`, and for audio that gives no trustworthy
-        embedding; it names the file without its folder, which is none that the person at the page knows.
+        Raises `DataError` for what is longer than `MAX_SECONDS` or beyond `MAX_CHANNELS` and `MAX_RATE`, and for
+        audio that gives no trustworthy embedding; it names the file without its folder, which is none that the
+        person at the page knows.
         """
         path = Path(path)
         try:
-            _check_seconds(probe(path).seconds)
+            if not path.is_file():
+                raise DataError(
+                    "the file is gone", fix="Give it again: somebody gave the same at the same moment"
+                )
+            _check_size(probe(path))
             samples = read_audio(path, convert=True)
-            _check_seconds(len(samples) / SAMPLE_RATE)
         except DataError as error:
             raise DataError(
                 error.problem, file=path.name, expected=error.expected, found=error.found, fix=error.fix
@@ -88,9 +94,15 @@ class Desk:
         return self.registry.identify(clip.recording, decider, self.point if decider.calibration else None)
 
 
-def _check_seconds(seconds: float) -> None:
-    if seconds > MAX_SECONDS:
+def _check_size(info: AudioInfo) -> None:
+    if info.seconds > MAX_SECONDS:
         raise DataError(
-            "too long for this page", expected=f"at most {MAX_SECONDS} s", found=f"{seconds:.1f} s",
+            "too long for this page", expected=f"at most {MAX_SECONDS} s", found=f"{info.seconds:.1f} s",
             fix="Cut it, or use the command line: cmd-speaker verify",
+        )  # fmt: skip
+    if info.channels > MAX_CHANNELS or info.sample_rate > MAX_RATE:
+        raise DataError(
+            "too large for this page", expected=f"at most {MAX_CHANNELS} channels and {MAX_RATE:,} Hz",
+            found=f"{info.channels} channels and {info.sample_rate:,} Hz",
+            fix="Convert it to 16,000 Hz and one channel",
         )  # fmt: skip

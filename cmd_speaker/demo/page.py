@@ -39,7 +39,7 @@ class Page:
     def build(self) -> gr.Blocks:
         with gr.Blocks(analytics_enabled=False, title="Speakers compared", delete_cache=(60, 60)) as page:
             gr.HTML(element("h1", "Speakers compared") + describe_model(self.desk))
-            clips = gr.State({}, time_to_live=3600)
+            clips = gr.State({})
             gr.HTML(
                 element("h2", "Two clips")
                 + element(
@@ -55,7 +55,10 @@ class Page:
             gr.HTML(element("h2", "Map of embeddings"))
             shown = gr.HTML(elem_id="map")
             for letter, (audio, said) in inputs.items():
-                audio.input(partial(self.take, letter), [audio, clips], [audio, clips, said, shown], **QUEUE)
+                audio.input(
+                    partial(self.take, letter), [audio, clips], [audio, clips, said, shown, result, people],
+                    **QUEUE,
+                )  # fmt: skip
             compare.click(self.compare, clips, result, **QUICK)
             enrol, identify, forget = buttons
             changed = [people, names, shown]
@@ -90,18 +93,18 @@ class Page:
         return which, name, names, enrol, identify, forget, gr.HTML(elem_id="people")
 
     def take(self, letter: str, path: str | None, clips: Clips) -> tuple[Any, ...]:
-        """A clip came; its file is deleted whatever becomes of it."""
+        """A clip came; its file is deleted whatever becomes of it, and so are answers about the one before."""
         if path is None:
-            return None, clips, gr.skip(), gr.skip()
+            return None, clips, *(gr.skip() for _ in range(4))
         try:
             clip = self.desk.take(path)
         except CmdSpeakerError as error:
             kept = {other: each for other, each in clips.items() if other != letter}
-            return None, kept, describe_mistake(error), self._map(kept)
+            return None, kept, describe_mistake(error), self._map(kept), "", ""
         finally:
-            Path(path).unlink()
+            Path(path).unlink(missing_ok=True)
         clips = {**clips, letter: clip}
-        return None, clips, describe_clip(letter, clip), self._map(clips)
+        return None, clips, describe_clip(letter, clip), self._map(clips), "", ""
 
     def compare(self, clips: Clips) -> str:
         return self._said(

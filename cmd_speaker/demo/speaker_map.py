@@ -64,7 +64,7 @@ def draw_map(speakers: Mapping[str, np.ndarray], clips: Mapping[str, np.ndarray]
     for left, top, name in zip(x, y, owners, strict=False):
         plot.marker(left, top, *signs.get(name, ("circle", "other")))
     described = (
-        f"{len(owners)} recordings of {len(speakers)} enrolled speakers, and the clips {' and '.join(clips)}. "
+        f"{len(owners)} recordings of {len(speakers)} enrolled speakers, clips: {' and '.join(clips) or 'none'}. "
         "What lies close together on the map may still differ in directions that it does not show."
     )
     return joined(plot.draw("map", "Map of embeddings", described), _legend(signs, len(speakers), clips))

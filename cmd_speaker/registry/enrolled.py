@@ -21,8 +21,10 @@ HEAD = struct.Struct("<dI")
 """Seconds, and the number of the name's bytes in UTF-8, which follow."""
 NAME_BLOCK = 64
 """Names are filled up to so many bytes: the size of an encrypted row tells little about the name."""
-UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode categories that would break a line or a terminal."""
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that would break a line or a terminal, turn its direction, or cannot be seen."""
+JOINERS = "\u200c\u200d"
+"""Of category Cf, but Persian names and emojis are spelt with them."""
 NAME_CHARACTERS = 1000
 
 
@@ -52,18 +54,19 @@ class Content(NamedTuple):
 
 
 def clean_name(name: str) -> str:
-    """The name without spaces around it, in Unicode's form NFC: what looks the same is the same.
+    """The name without spaces around it, in Unicode's form NFC, as which names are the same or not.
 
-    Raises `DataError` for a name that is empty, cannot be printed on a line or is longer than 1000 characters.
+    Raises `DataError` for a name that is empty, holds what cannot be seen or printed on a line, or is longer than
+    1000 characters.
     """
     clean = unicodedata.normalize("NFC", name).strip()
     if not 0 < len(clean) <= NAME_CHARACTERS or any(
-        unicodedata.category(character) in UNPRINTABLE for character in clean
+        unicodedata.category(character) in UNPRINTABLE and character not in JOINERS for character in clean
     ):
         shown = repr(name if len(name) <= NAME_CHARACTERS else f"{name[:40]}...")
         raise DataError(
             "no name for a speaker", found=shown,
-            expected=f"1 to {NAME_CHARACTERS} characters on one line, of any language",
+            expected=f"1 to {NAME_CHARACTERS} characters on one line, of any language, that can be seen",
         )  # fmt: skip
     return clean
 

@@ -12,10 +12,12 @@ from cmd_speaker.errors import DataError
 from cmd_speaker.files import file_checksum, load_stamped
 from cmd_speaker.recording import Recording
 from cmd_speaker.registry.enrolled import Enrolled
+from cmd_speaker.registry.store import REMAKE
 
 FILE_NAME = "registry.json"
 FORMAT_VERSION = 1
-REMAKE = "Copy it again from its source, or begin one with cmd-speaker enroll --model MODEL"
+EMBEDDINGS = f"embeddings-{'[0-9a-f]' * 16}.safetensors"
+"""By this name alone are they deleted: other embeddings may lie beside them."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ def load_former(folder: Path) -> Former:
 def remove_former(folder: Path) -> None:
     """Delete its files; `registry.json` last, so that it is done again where this is broken off."""
     # The names under which embeddings were written, before they took their own, included.
-    for pattern in ("embeddings-*.safetensors", ".embeddings-*.tmp", f".{FILE_NAME}.*.tmp"):
+    for pattern in (EMBEDDINGS, f".{EMBEDDINGS}.*.tmp", f".{FILE_NAME}.*.tmp"):
         for path in folder.glob(pattern):
-            path.unlink()
-    (folder / FILE_NAME).unlink()
+            path.unlink(missing_ok=True)  # another process may do the same
+    (folder / FILE_NAME).unlink(missing_ok=True)
 
 
 def _parse(folder: Path, content: dict[str, Any]) -> Former:

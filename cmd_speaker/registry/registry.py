@@ -25,11 +25,11 @@ from cmd_speaker.gallery import Gallery
 from cmd_speaker.recording import Recording
 from cmd_speaker.registry.enrolled import Enrolled, clean_name
 from cmd_speaker.registry.identification import Identification, identification
-from cmd_speaker.registry.migration import REMAKE, is_former, load_former
+from cmd_speaker.registry.migration import is_former, load_former
 from cmd_speaker.registry.rows import Rows, open_rows
 from cmd_speaker.registry.shortlist import Shortlist
 from cmd_speaker.registry.snapshot import Snapshot
-from cmd_speaker.registry.store import FILE_NAME, Identity, Store
+from cmd_speaker.registry.store import FILE_NAME, REMAKE, Identity, Store
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ class Registry:
         """Of every speaker, in the order of their first enrolment, the embeddings of the recordings [n, D]."""
         with self._lock:
             now = self._read()
-        return {name: now.vectors[now.owners == place] for place, name in enumerate(now.names)}
+        voices = now.voices()
+        return dict(zip(now.names, np.split(voices.vectors, voices.starts[1:]), strict=False))
 
     def decider(self, model_folder: str | Path | None = None) -> Decider:
         """The registry's own calibration with its back-end, else that of the model; raises as `Decider.load`."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from cmd_speaker.errors import DataError
 from cmd_speaker.progress import track
 from cmd_speaker.registry.enrolled import Content, Enrolled, clean_name, pack, unpack
-from cmd_speaker.registry.migration import REMAKE, is_former, load_former, remove_former
+from cmd_speaker.registry.migration import is_former, load_former, remove_former
 from cmd_speaker.registry.seal import Checksum, Encryption, Seal, seal_of
 from cmd_speaker.registry.snapshot import Snapshot
-from cmd_speaker.registry.store import FORMAT_VERSION, Identity, Row, Store
+from cmd_speaker.registry.store import FORMAT_VERSION, REMAKE, Identity, Row, Store
 
 MANY = 20_000
 """From so many recordings on, reading them shows its progress."""
@@ -96,8 +96,8 @@ def open_rows(folder: Path, key: bytes | None, new: tuple[str, str] | None = Non
                 identity = store.identity() or _begin(store, folder, key, new)
         if is_former(folder):
             remove_former(folder)
-        seal = seal_of(identity.cipher, key, bytes.fromhex(identity.id))
         try:
+            seal = seal_of(identity.cipher, key, bytes.fromhex(identity.id))
             seal.open(identity.proof, _bound(identity))
         except ValueError as error:
             raise DataError(

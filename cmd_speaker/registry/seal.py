@@ -97,7 +97,9 @@ def seal_of(cipher: str, key: bytes | None, salt: bytes) -> Seal:
     """The seal of a registry; raises `UsageError` for a key too many or too few."""
     if cipher == Checksum.cipher:
         if key is not None:
-            raise UsageError("a key was given for a registry that is not encrypted: call it without")
+            raise UsageError(
+                "a key was given for a registry that is not encrypted: call it without, or begin another with it"
+            )
         return Checksum()
     if key is None:
         raise UsageError(f"the registry is encrypted: give its key with --key-file, or in {KEY_VARIABLE}")

@@ -19,11 +19,22 @@ from cmd_speaker.errors import DataError
 
 FILE_NAME = "registry.db"
 FORMAT_VERSION = 2
+REMAKE = "Copy it again from its source, or begin one with cmd-speaker enroll --model MODEL"
 """Version 1 was `registry.json` with embeddings beside it; see `cmd_speaker.registry.migration`."""
 APPLICATION_ID = 0x434D4453  # "CMDS", for `file` and for us
 WAIT_SECONDS = 60
-SETTINGS = ("secure_delete = ON", "temp_store = MEMORY", "synchronous = EXTRA", "trusted_schema = OFF")
-"""`EXTRA`: else a loss of power may bring back who was forgotten a moment ago."""
+SETTINGS = (
+    "secure_delete = ON", "temp_store = MEMORY", "synchronous = EXTRA", "trusted_schema = OFF",
+    "journal_mode = DELETE",
+)  # fmt: skip
+"""`EXTRA`: else a loss of power may bring back who was forgotten a moment ago. `DELETE`, the default: a log beside
+the file, as another program may have begun, would keep what is deleted."""
+FIXES = {
+    sqlite3.SQLITE_BUSY: "Run the command again",
+    sqlite3.SQLITE_FULL: "Free some space",
+    sqlite3.SQLITE_READONLY: "Let it be written to, or copy it to where it can be",
+}
+"""What to do, by SQLite's code; of any other: `REMAKE`."""
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT_VERSION};
@@ -37,6 +48,10 @@ CREATE TABLE recordings (
 );
 CREATE INDEX speakers ON recordings (speaker);
 """
+
+
+class RegistryUnusable(DataError):
+    """What SQLite refuses; the next recording would fare no better."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,8 @@ class Row(NamedTuple):
 class Store:
     """The database in `folder`. Not for several threads at once.
 
-    Every method raises `DataError` for what SQLite refuses: a damaged file, a full disk, a writer who never ends.
+    Every method raises `RegistryUnusable` for what SQLite refuses: a damaged file, a full disk, a writer who never
+    ends.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -105,9 +121,13 @@ class Store:
                     "a registry of another version", file=self.path, expected=f"format {FORMAT_VERSION}",
                     found=version, fix="Upgrade cmd-speaker, or enrol again with this one",
                 )  # fmt: skip
-            return Identity(
-                *self._db.execute("SELECT id, model, model_path, cipher, proof FROM registry").fetchone()
-            )
+            found = self._db.execute("SELECT id, model, model_path, cipher, proof FROM registry").fetchone()
+        if found is None or [type(each) for each in found] != [str, str, str, str, bytes]:
+            raise DataError(
+                "the registry was changed", file=self.path, expected="what cmd-speaker wrote",
+                found="something else", fix=REMAKE,
+            )  # fmt: skip
+        return Identity(*found)
 
     def begin(self, identity: Identity) -> None:
         """Make the tables, within `writing`."""
@@ -144,7 +164,10 @@ class Store:
 
     def remove(self, speaker: bytes) -> int:
         """Delete a speaker's rows, within `writing`; returns how many. `finish` must follow."""
-        removed = self._db.execute("DELETE FROM recordings WHERE speaker = ?", (speaker,)).rowcount
+        # Looking at every row: none is kept because it is missing in a damaged index.
+        removed = self._db.execute(
+            "DELETE FROM recordings NOT INDEXED WHERE speaker = ?", (speaker,)
+        ).rowcount
         if removed:
             self._db.execute("UPDATE registry SET forgotten = forgotten + 1")
         return removed
@@ -152,8 +175,10 @@ class Store:
     def finish(self) -> None:
         """Build the file anew where something was deleted and may have left copies in it."""
         with self._explained():
-            forgotten, rebuilt = self._db.execute("SELECT forgotten, rebuilt FROM registry").fetchone()
-            if rebuilt < forgotten:
+            forgotten, pending = self._db.execute(
+                "SELECT forgotten, rebuilt < forgotten FROM registry"
+            ).fetchone()
+            if pending:
                 self._db.execute("VACUUM")
                 # Not more than this: another process may have deleted something meanwhile.
                 self._db.execute("UPDATE registry SET rebuilt = MAX(rebuilt, ?)", (forgotten,))
@@ -170,7 +195,7 @@ class Store:
 
     def forgotten(self) -> int:
         """How many deletions there have been."""
-        return int(self._db.execute("SELECT forgotten FROM registry").fetchone()[0])
+        return self._db.execute("SELECT forgotten FROM registry").fetchone()[0]
 
     def newer(self, after: int) -> int:
         """How many recordings lie beyond the id `after`."""
@@ -200,9 +225,11 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-            raise DataError(
+            # The lowest byte says what it is, the others why.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            busy = code == sqlite3.SQLITE_BUSY
+            raise RegistryUnusable(
                 "the registry cannot be used", file=self.path, expected="a whole file, writable, on a local disk",
                 found=f"another process that has kept it for {WAIT_SECONDS} seconds" if busy else str(error),
-                fix="Run the command again" if busy else "Free some space, or copy the registry from its source",
+                fix=FIXES.get(code, REMAKE),
             ) from error  # fmt: skip

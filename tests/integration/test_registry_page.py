@@ -1,6 +1,7 @@
 """docs/registry.md: every command and the program in it are run, in order."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -9,14 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.features import KaldiFbank
 from cmd_speaker.model import SpeakerModel
+from cmd_speaker.registry import Enrolled, Registry
+from cmd_speaker.registry.rows import Rows
 from cmd_speaker.registry.seal import KEY_VARIABLE
+from cmd_speaker.registry.store import RegistryUnusable
 from cmd_speaker.students import EcapaTdnn
 from tests.conftest import voice, write_audio
+from tests.integration.test_embedding_docs import speech
+from tests.models import RATE
 from tests.registries import KEY, folder_bytes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "registry.md"
@@ -48,9 +55,8 @@ def here(tmp_path, monkeypatch):
 def run(line, cli):
     """One line of the page; what it printed."""
     if not line.startswith("cmd-speaker "):
-        command, target = line.split(" > ")
-        words = [sys.executable if word == "python" else word for word in shlex.split(command)]
-        Path(target).write_bytes(subprocess.run(words, check=True, capture_output=True).stdout)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(["bash", "-c", line], check=True, env=os.environ | {"PATH": path})
         return ""
     code, out, err = cli(*shlex.split(line, comments=True)[1:])
     # 1: nobody. These voices are no people, and the model has learnt nothing.
@@ -79,6 +85,7 @@ def test_the_page(here, cli):
     for folder in ("people", "secret"):
         assert b"Ada" not in folder_bytes(here / folder)
     assert "Zoë".encode() in folder_bytes(here / "people")
+    assert (here / "registry.key").stat().st_mode & 0o077 == 0, "its owner alone reads the key"
 
 
 def test_the_program(here, monkeypatch, capsys):
@@ -110,6 +117,51 @@ def test_keys_on_the_command_line(here, cli, monkeypatch):
     assert (code, "2 recordings (1 given were enrolled already); 1 speakers" in err) == (0, True)
     code, _, err = cli("enroll", "reg", "Eve", "ada1.wav")
     assert (code, "it stands under 'Ada'" in err) == (3, True)
+
+
+def test_a_registry_that_cannot_be_written_ends_the_command(here, cli, monkeypatch):
+    add, given = Rows.add, []
+
+    def full(rows, name, each):
+        given.append(each.file)
+        if len(given) == 2:
+            raise RegistryUnusable("disk is full")
+        return add(rows, name, each)
+
+    monkeypatch.setattr(Rows, "add", full)
+    files = ["none.wav", "zoe1.wav", "zoe2.wav", "zoe3.wav"]
+    code, _, err = cli("enroll", "reg", "Zoe", *files, "--model", "model")
+    assert (code, given) == (3, ["zoe1.wav", "zoe2.wav"])
+    assert "2 of 4 recordings were looked at" in err
+    assert "none.wav: no such" in err
+    assert "disk is full" in err
+    monkeypatch.setattr(Rows, "add", add)
+    code, _, err = cli("enroll", "reg", "Zoe", *files[1:])
+    assert (code, "3 recordings (1 given were enrolled already)" in err) == (0, True)
+
+
+def test_speech_alone(here, cli):
+    """Three seconds of speech in five are enrolled, and compared with the same of the test."""
+    pytest.importorskip("silero_vad")
+    soundfile.write("paused.wav", speech(1), RATE)
+    assert cli("enroll", "reg", "Ada", "paused.wav", "--model", "model", "--vad")[0] == 0
+    assert cli("enroll", "all", "Ada", "paused.wav", "--model", "model")[0] == 0
+    seconds = [
+        json.loads(cli("list", folder, "--json")[1])["speakers"][0]["seconds"] for folder in ("reg", "all")
+    ]
+    assert seconds == [pytest.approx(3, abs=0.5), 5.0]
+    scores = [
+        json.loads(cli("identify", "reg", "paused.wav", *more, "--json")[1])["candidates"][0]["score"]
+        for more in (["--vad"], [])
+    ]
+    assert scores[0] == pytest.approx(1, abs=1e-6)
+    assert scores[1] < 1 - 1e-4
+    model = SpeakerModel.load("model")
+    made = Enrolled.of_file(model, "paused.wav", vad=True)
+    assert (made.file, made.recording.seconds, made.recording.length) == ("paused.wav", seconds[0], 5.0)
+    with Registry.open("reg") as registry:
+        np.testing.assert_array_equal(registry.embeddings()["Ada"], made.recording.embedding[None])
+        assert registry.enrol("Ada", [made]) == 0
 
 
 def test_approximate_search(here, cli):

@@ -169,6 +169,7 @@ def test_two_clips_are_compared(server, open_page, folder):
     assert "1.39 at prior 0.2" in said
     assert ("Same speaker" if found.llrs[0] >= np.log(4) else "Different speakers") in said
     give(page, "B", folder / "a1.wav")
+    page.wait_for_function("document.getElementById('comparison').innerText.trim() === ''")
     assert "Same speaker" in press(page, "Compare A and B", "#comparison")
     assert files_of(server[1]) == []
 
@@ -246,6 +247,13 @@ def test_pages_from_elsewhere_cannot_pose_as_it(server):
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
     assert refused.value.code == 400
+    request = urllib.request.Request(
+        f"{server[0]}gradio_api/upload", b"--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x", "Origin": "https://evil.example"},
+    )  # fmt: skip
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 403
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -256,10 +264,14 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(server, open_page, folde
     give(page, "A", folder / "a1.wav")
     give(page, "B", folder / "b1.wav")
     press(page, "Compare A and B", "#comparison")
-    page.get_by_label("Name").fill(f"Cleo {scheme}")
+    page.get_by_label("Name").fill(f"{scheme}-Wolfeschlegelsteinhausenbergerdorffwelchevoraltern")
     press(page, "Enrol", "#people")
     press(page, "Identify", "#people")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    ends = page.locator("th, td, caption, li").evaluate_all(
+        "all => all.map(x => x.getBoundingClientRect().right)"
+    )
+    assert max(ends) <= 360, "nothing is cut off"
     found = Axe().run(page).response["violations"]
     assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
 

@@ -8,14 +8,10 @@ import pytest
 from cmd_speaker.calibration.calibration import Calibration, Origin
 from cmd_speaker.calibration.calibration_file import FILE_NAME
 from cmd_speaker.calibration.qualities import Quality
-from cmd_speaker.decision import Decider, Recording
+from cmd_speaker.decision import Decider
 from cmd_speaker.errors import DataError
 from cmd_speaker.scoring.backend import Backend
-from tests.registries import MODEL
-
-
-def recording(*vector, seconds=2.0):
-    return Recording(np.array(vector, dtype=np.float32), seconds)
+from tests.registries import MODEL, recording
 
 
 def test_several_recordings_are_averaged_at_length_one():

@@ -1,6 +1,7 @@
 """What the demo does and says, without its page."""
 
 import re
+import socket
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from cmd_speaker.cli import demo as command
 from cmd_speaker.demo import desk as module
 from cmd_speaker.demo import server, speaker_map, words
 from cmd_speaker.demo.desk import Desk
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.model import SpeakerModel
 from tests.conftest import voice, write_audio
@@ -111,6 +112,27 @@ def test_bad_clips_are_refused_by_their_names_alone(desk, tmp_path, monkeypatch)
         assert 'role="alert"' in words.describe_mistake(error)
 
 
+@pytest.mark.parametrize(("rate", "channels"), [(2_000_000_000, 1), (192_001, 1), (48_000, 17)])
+def test_small_files_that_would_fill_the_memory_are_refused(desk, tmp_path, rate, channels):
+    soundfile.write(tmp_path / "x.wav", np.full((9600, channels), 0.1), rate)
+    said = f"{channels} channels and {rate:,} Hz"
+    assert refused(lambda: desk.take(tmp_path / "x.wav"), "x.wav", "at most 16 channels", said)
+
+
+def test_a_file_that_two_people_give_at_once(desk, folder, tmp_path):
+    """The server keeps the same bytes once: who comes second is asked to give them again."""
+    page = pytest.importorskip("cmd_speaker.demo.page").Page(desk)
+    path = tmp_path / "a.wav"
+    path.write_bytes((folder / "s0_0.wav").read_bytes())
+    _, first, said, _, *answers = page.take("A", str(path), {})
+    assert (list(first), "Clip A: a.wav" in said, answers) == (["A"], True, ["", ""])
+    assert not path.exists()
+    _, second, said, *_ = page.take("A", str(path), first)
+    assert second == {}
+    assert "a.wav: the file is gone. Give it again" in said
+    assert str(tmp_path) not in said
+
+
 def test_the_player_holds_what_the_model_heard(desk, folder):
     import base64
     import io
@@ -170,6 +192,40 @@ def test_which_hosts_are_this_machine_only(host, own):
     assert server.is_loopback(host) is own
 
 
+@pytest.mark.parametrize(
+    ("asked", "origin", "status"),
+    [
+        ("127.0.0.1:7860", None, 200),
+        ("127.0.0.1:7860", "http://127.0.0.1:7860", 200),
+        ("localhost:9000", "http://localhost:9000", 200),  # through a tunnel
+        ("[::1]:7860", "http://[::1]:7860", 200),
+        ("evil.example", None, 400),
+        ("evil.example", "http://evil.example", 400),
+        ("127.0.0.1:7860", "https://evil.example", 403),
+        ("127.0.0.1:7860", "http://127.0.0.1:3000", 403),
+        ("127.0.0.1:7860", "null", 403),
+    ],
+)
+def test_other_pages_are_kept_out(asked, origin, status):
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    upload = Route("/upload", lambda _: PlainTextResponse("done"), methods=["POST"])
+    client = TestClient(Starlette(routes=[upload], middleware=server._middleware("127.0.0.1")))
+    headers = {"Host": asked} | ({"Origin": origin} if origin else {})
+    assert client.post("/upload", headers=headers).status_code == status
+
+
+def test_where_nothing_can_listen(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        for host, port in (("127.0.0.1", number), ("256.256.256.256", None), ("nowhere.invalid", 80)):
+            with pytest.raises(UsageError, match=f"no page on {host}"):
+                server.serve(tmp_path, host=host, port=port).__enter__()
+
+
 @pytest.mark.parametrize(("host", "warned"), [(None, False), ("0.0.0.0", True)])
 def test_another_host_is_warned_of(monkeypatch, capsys, tmp_path, host, warned):
     asked = {}
@@ -184,12 +240,15 @@ def test_another_host_is_warned_of(monkeypatch, capsys, tmp_path, host, warned):
 
     monkeypatch.setattr(server, "serve", serve)
     monkeypatch.setattr(command.time, "sleep", end)
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    caught = []
+    monkeypatch.setattr(command.signal, "getsignal", lambda _: command.signal.SIG_DFL)
+    monkeypatch.setattr(command.signal, "signal", lambda number, _: caught.append(number.name))
     with pytest.raises(KeyboardInterrupt):
         command.demo(tmp_path, **({"host": host} if host else {}))
     out, err = capsys.readouterr()
     assert (asked["host"], "without a password" in err) == (host or "127.0.0.1", warned)
     assert "http://here/" in out
+    assert caught == ["SIGTERM", "SIGHUP"]
 
 
 def test_a_folder_without_a_model(tmp_path):

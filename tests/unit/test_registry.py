@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from cmd_speaker.decision import Comparison
 from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.evaluation.operating_point import OperatingPoint
 from cmd_speaker.registry import Registry
+from cmd_speaker.registry.identification import identification
 from cmd_speaker.registry.store import FILE_NAME, Store
 from tests.refusals import refused
 from tests.registries import COSINE, MODEL, calibrated, counts, enrolled, recording
@@ -65,6 +67,30 @@ def test_the_prior_is_that_of_anybody(registry):
     assert registry.identify(recording(0, 5), calibrated(), OperatingPoint(0.5, 1, 0.6e4)).name == "Bert"
 
 
+@pytest.mark.parametrize("speakers", [1, 10, 300])
+def test_strangers_are_not_let_in_by_numbers(speakers):
+    """LLRs of N(-8, 16) and N(+8, 16): no other threshold costs less, however many are enrolled.
+
+    A wrong name costs as a miss. Without log N, 99.9 % of the strangers would be let in at 300 names.
+    """
+    rng, prior = np.random.default_rng(0), 0.5
+    strangers = rng.normal(-8, 4, (2000, speakers))
+    enrolled_ones = np.column_stack([rng.normal(8, 4, 2000), strangers[:, 1:]])
+
+    def names(llrs, point):
+        found = (identification(Comparison(each, each), str, speakers, point, 1) for each in llrs)
+        return [each.name for each in found]
+
+    def cost(shift):
+        """At the point's own costs, decided at a threshold that lies `shift` higher."""
+        point = OperatingPoint(prior, 1, math.exp(shift))
+        missed = np.mean([name != "0" for name in names(enrolled_ones, point)])
+        accepted = np.mean([name is not None for name in names(strangers, point)])
+        return prior * missed + (1 - prior) * accepted
+
+    assert cost(0) < min(cost(-1.5), cost(1.5))
+
+
 def test_only_the_likeliest_are_given(registry):
     for k in range(20):
         registry.enrol(f"n{k}", [enrolled(-1, -k - 1)])
@@ -92,7 +118,22 @@ def test_a_recording_stands_under_one_name_once(registry):
     assert registry.holder("0" * 64) is None
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "a\0b", "\u2028", "\ud800", "x" * 1001])
+NO_NAMES = [
+    "",
+    "  ",
+    "a\nb",
+    "\x1b[2J",
+    "a\0b",
+    "\u2028",
+    "\ud800",
+    "x" * 1001,
+    "\u202eAda",
+    "A\u200bda",
+    "Ada\ufeff",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_names_that_are_none(registry, name):
     assert refused(lambda: registry.enrol(name, [enrolled(9, 9)]), "no name")
 
@@ -173,11 +214,36 @@ def test_a_write_that_fails_leaves_what_was_there(registry, folder, monkeypatch)
     assert list(counts(registry)) == ["Anna", "Bert", "Carla"]
 
 
+def test_what_the_system_refuses_is_told_with_what_to_do(registry, folder, monkeypatch):
+    monkeypatch.setattr("cmd_speaker.registry.store.WAIT_SECONDS", 0)
+    with Registry.open(folder) as other:
+        database = other._rows.store._db
+
+        def enrol():
+            other.enrol("Carla", [enrolled(9, 9)])
+
+        with registry._rows.store.writing():
+            assert refused(enrol, FILE_NAME, "another process", "Run the command again")
+        database.execute("PRAGMA query_only = ON")
+        assert refused(enrol, FILE_NAME, "Let it be written to")
+        database.execute("PRAGMA query_only = OFF")
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        long = "x" * 999
+        assert refused(
+            lambda: other.enrol_all((f"{long}{k}", [enrolled(9, k)]) for k in range(9)), "Free some space"
+        )
+    assert counts(registry) == {"Anna": 2, "Bert": 1}
+
+
 CHANGES = (
     ("PRAGMA user_version = 3", "another version"),
     ("PRAGMA application_id = 7", "another version"),
     (f"UPDATE registry SET model = '{'b' * 64}'", "the registry was changed"),
     ("UPDATE registry SET id = '00'", "the registry was changed"),
+    ("UPDATE registry SET id = 'no hex'", "the registry was changed"),
+    ("UPDATE registry SET proof = 'text'", "the registry was changed"),
+    ("DELETE FROM registry", "the registry was changed"),
     ("UPDATE recordings SET content = zeroblob(98) WHERE id = 2", "row 2: the registry was changed"),
     ("UPDATE recordings SET content = x'00' WHERE id = 2", "row 2: the registry was changed"),
     ("UPDATE recordings SET speaker = (SELECT speaker FROM recordings WHERE id = 3) WHERE id = 1", "row 1"),

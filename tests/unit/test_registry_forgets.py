@@ -85,6 +85,36 @@ def test_copies_that_split_pages_keep_are_gone(tmp_path):
     assert all(part in content for *tags, row in live for part in (*tags, row[:16]))
 
 
+def test_nobody_is_kept_for_a_damaged_index(tmp_path):
+    """An index that lacks a row must not make `forget` pass the row over and say that it is done."""
+    name, recordings = person(1)
+    with Registry.begin(tmp_path, MODEL, tmp_path) as registry:
+        registry.enrol(name, recordings)
+    database = sqlite3.connect(tmp_path / FILE_NAME)
+    database.executescript(
+        "DROP INDEX speakers; CREATE INDEX speakers ON recordings (speaker) WHERE id > 1;"
+        "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_master SET sql = 'CREATE INDEX speakers ON recordings (speaker)' WHERE name = 'speakers'"
+    )
+    database.close()
+    with Registry.open(tmp_path) as registry:
+        assert registry.recordings(name) == 2
+        assert refused(lambda: registry.forget(name), "malformed", "Copy it again")
+
+
+def test_another_programs_log_is_no_hiding_place(tmp_path):
+    name, recordings = person(1)
+    with Registry.begin(tmp_path, MODEL, tmp_path) as registry:
+        registry.enrol(name, recordings)
+    database = sqlite3.connect(tmp_path / FILE_NAME)
+    assert database.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    database.close()
+    with Registry.open(tmp_path) as registry:
+        registry.forget(name)
+        assert traces(tmp_path, name, recordings) == []
+        assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
 def test_a_deletion_broken_off_is_finished_at_the_next_opening(tmp_path, monkeypatch):
     people = [person(number) for number in range(60)]
     with Registry.begin(tmp_path, MODEL, tmp_path) as registry:

@@ -42,7 +42,9 @@ def test_it_becomes_one_of_today(former, key):
         pytest.importorskip("cryptography")
     assert Registry.model_of(former) == MODEL
     # As a writer that was killed left them.
-    (former / ".embeddings-0.safetensors.7.tmp").write_bytes(b"part of a voice")
+    (former / ".embeddings-0123456789abcdef.safetensors.7.tmp").write_bytes(b"part of a voice")
+    # Not its own.
+    (former / "embeddings-test.safetensors").write_bytes(b"")
     for _ in range(2):
         with Registry.open(former, key) as registry:
             assert [(each.name, each.recordings, each.seconds) for each in registry.speakers()] == [
@@ -52,7 +54,8 @@ def test_it_becomes_one_of_today(former, key):
             assert registry.holder("3" * 64) == "../Bert"
             (first, _) = registry.identify(recording(-1, 3), COSINE).candidates
             assert (first.name, first.score) == ("../Bert", pytest.approx(1))
-        assert sorted(path.name for path in former.iterdir()) == ["calibration.json", FILE_NAME]
+        left = sorted(path.name for path in former.iterdir())
+        assert left == ["calibration.json", "embeddings-test.safetensors", FILE_NAME]
     assert (b"Bert" in folder_bytes(former)) is (key is None)
 
 
