@@ -22,6 +22,8 @@ SAMPLE_RATE = 16000
 EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 SAMPLED = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 """Codings of a sample each, wav's and flac's: seeking gives the samples that decoding up to there gives."""
+RATES = (1_000, 384_000)
+"""Lowest and highest sample rate, in Hz, that is converted."""
 MIN_SECONDS = 0.1
 """Ten frames: under that the convolutions of an encoder see padding only."""
 SILENCE_DBFS = -80.0
@@ -53,17 +55,6 @@ class Embedded:
 
 AudioPlace = str | Path | Embedded
 """Where audio is read from."""
-
-
-def audio_files(folder: str | Path) -> list[Path]:
-    """Every audio file below `folder`, sorted; raises `DataError` where there is none."""
-    found = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-    if not found:
-        raise DataError(
-            "no audio files below this folder", file=folder, expected=" ".join(EXTENSIONS), found="none",
-            fix="Check the path",
-        )  # fmt: skip
-    return found
 
 
 def probe(place: AudioPlace) -> AudioInfo:
@@ -98,8 +89,7 @@ def read_audio(
     Raises `DataError` for anything that would yield no trustworthy embedding.
     """
     with opened(place) as (path, file):
-        if not convert:
-            check_form(info_of(file), path, sample_rate)
+        check_form(info_of(file), path, sample_rate, convert=convert)
         end, rate = check_segment(file.frames, start, stop, path), file.samplerate
         check_not_too_long((end - start) / rate, max_seconds, path)
         samples = _decode_utterance(file, path, start, end, seconds)
@@ -155,21 +145,16 @@ def check_samples(
     check_finite(samples, path)
     if len(samples) < min_seconds * sample_rate:
         raise DataError(
-            "too short to embed",
-            file=path,
-            expected=f"at least {min_seconds} s",
-            found=f"{len(samples) / sample_rate:.3f} s",
-            fix="Leave it out or use a longer recording",
-        )
+            "too short to embed", file=path, expected=f"at least {min_seconds} s",
+            found=f"{len(samples) / sample_rate:.3f} s", fix="Leave it out or use a longer recording",
+        )  # fmt: skip
     level = level_of(samples)
     if level < SILENCE:
         raise DataError(
-            "the file is silent",
-            file=path,
-            expected=f"a level above {SILENCE_DBFS:.0f} dBFS",
+            "the file is silent", file=path, expected=f"a level above {SILENCE_DBFS:.0f} dBFS",
             found="digital silence" if level == 0 else f"{20 * np.log10(level):.0f} dBFS",
             fix="Leave it out or record it again",
-        )
+        )  # fmt: skip
 
 
 def check_not_too_long(seconds: float, most: float | None, path: str | Path | None = None) -> None:
@@ -221,9 +206,9 @@ def check_length(found: int, declared: int, rate: int, seconds: float | None, pa
 def opened(place: AudioPlace) -> Iterator[tuple[Path, soundfile.SoundFile]]:
     """What to call the audio in errors, and its decoder, once its container was found whole."""
     path = place.path if isinstance(place, Embedded) else Path(place)
-    if not isinstance(place, Embedded) and not path.is_file():
-        raise DataError("no such audio file", file=path, fix="Check the path and the data root")
     try:
+        if not isinstance(place, Embedded) and not path.is_file():
+            raise DataError("no such audio file", file=path, fix="Check the path and the data root")
         stream = place.open() if isinstance(place, Embedded) else path.open("rb")
     except OSError as error:
         raise DataError("the file cannot be opened", file=path, found=error.strerror) from error
@@ -250,6 +235,18 @@ def info_of(file: soundfile.SoundFile) -> AudioInfo:
     return AudioInfo(file.samplerate, file.channels, file.frames)
 
 
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Raise `DataError` where libsndfile cannot decode what the block asks for."""
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise DataError(
+            "decoding failed", file=path, expected="audio up to the end that its header declares",
+            found=str(error.error_string).rstrip("."), fix="Copy the file again",
+        ) from error  # fmt: skip
+
+
 def seeks_exactly(file: soundfile.SoundFile) -> bool:
     return file.subtype in SAMPLED and file.format != "OGG"
 
@@ -258,22 +255,13 @@ def _decode_utterance(
     file: soundfile.SoundFile, path: Path, start: int, end: int, seconds: float | None = None
 ) -> np.ndarray:
     """Samples `start` to `end`, the mean of the channels; they must be there and last `seconds`."""
-    try:
+    with decoding(path):
         if seeks_exactly(file):
             file.seek(start)
             samples = file.read(end - start, dtype="float32")
         else:
             # Seeking gives other samples than decoding up to there: take the segment afterwards.
-            file.seek(0)
-            samples = file.read(dtype="float32")[start:end]
-    except soundfile.LibsndfileError as error:
-        raise DataError(
-            "decoding failed",
-            file=path,
-            expected="audio up to the end that its header declares",
-            found=str(error.error_string).rstrip("."),
-            fix="Copy the file again",
-        ) from error
+            samples = file.read(end, dtype="float32")[start:]
     check_length(len(samples), end - start, file.samplerate, seconds, path)
     return samples.mean(axis=1) if samples.ndim == 2 else samples
 
@@ -289,28 +277,34 @@ def _crop_start(total: int, length: int, rng: np.random.Generator) -> int:
 def check_finite(samples: np.ndarray, path: str | Path | None) -> None:
     if not np.isfinite(samples).all():
         raise DataError(
-            "samples are not finite",
-            file=path,
-            expected="finite numbers",
+            "samples are not finite", file=path, expected="finite numbers",
             found=f"{int((~np.isfinite(samples)).sum())} NaN or infinite samples",
             fix="Write the file again from its source",
-        )
+        )  # fmt: skip
 
 
-def check_form(info: AudioInfo, path: Path, sample_rate: int) -> None:
+def check_rate(rate: int, path: Path | None = None) -> None:
+    """Raise `DataError` for a sample rate that nobody records at, whose filter may need more than all memory."""
+    low, high = RATES
+    if not low <= rate <= high:
+        raise DataError(
+            "no sample rate of audio", file=path, expected=f"{low} to {high} Hz", found=f"{rate} Hz",
+            fix="Give the rate at which it was recorded; of a file, copy it again",
+        )  # fmt: skip
+
+
+def check_form(info: AudioInfo, path: Path, sample_rate: int, *, convert: bool = False) -> None:
+    """Raise `DataError` for another rate or several channels; with `convert`, for what cannot be converted."""
+    if convert:
+        check_rate(info.sample_rate, path)
+        return
     if info.sample_rate != sample_rate:
         raise DataError(
-            "wrong sample rate",
-            file=path,
-            expected=f"{sample_rate} Hz",
-            found=f"{info.sample_rate} Hz",
+            "wrong sample rate", file=path, expected=f"{sample_rate} Hz", found=f"{info.sample_rate} Hz",
             fix="Resample it; cmd-speaker embed can: --convert",
-        )
+        )  # fmt: skip
     if info.channels != 1:
         raise DataError(
-            "more than one channel",
-            file=path,
-            expected="mono",
-            found=f"{info.channels} channels",
+            "more than one channel", file=path, expected="mono", found=f"{info.channels} channels",
             fix="Choose a channel; cmd-speaker embed can take their mean: --convert",
-        )
+        )  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from cmd_speaker.errors import DataError
-from cmd_speaker.files import write_atomically
+from cmd_speaker.files import refuse_overwriting, refuse_unreplaceable, refuse_unwritable, write_atomically
+from cmd_speaker.lists.lines import encode_ids
 
 Contents = tuple[list[str], np.ndarray, str | None]
 """Ids, vectors and model of a file."""
@@ -86,6 +87,22 @@ def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
     _WRITERS[path.suffix.lower()](path, embeddings)
 
 
+def check_savable(path: Path, ids: Sequence[str], read: Sequence[Path | None]) -> None:
+    """Raise, before embeddings of `ids` are made, what `save_embeddings` would raise afterwards.
+
+    Raises `UsageError` where it would write over a file of those that are `read`.
+    """
+    check_extension(path)
+    kind = path.suffix.lower()
+    files = [path, path.with_suffix(".ark")] if kind == ".scp" else [path]
+    refuse_overwriting(files, read)
+    refuse_unwritable(path.parent)
+    for file in files:
+        refuse_unreplaceable(file)
+    if kind in (".scp", ".ark"):
+        encode_ids(path, ids)
+
+
 def check_extension(path: Path) -> None:
     if path.suffix.lower() not in EXTENSIONS:
         raise DataError(
@@ -150,7 +167,8 @@ def _read_npz(path: Path) -> Contents:
 def _write_safetensors(path: Path, embeddings: Embeddings) -> None:
     from safetensors.numpy import save
 
-    metadata = {"ids": json.dumps(embeddings.ids, ensure_ascii=False)}
+    # In ASCII: the name of a file may not be Unicode, and then an id made of it cannot be encoded.
+    metadata = {"ids": json.dumps(embeddings.ids)}
     if embeddings.model is not None:
         metadata["model"] = embeddings.model
     content = save({"embeddings": np.ascontiguousarray(embeddings.vectors)}, metadata=metadata)

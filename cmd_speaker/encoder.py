@@ -128,7 +128,7 @@ def embed_read(
 
     with (
         _one_thread_each() as threads,
-        ThreadPoolExecutor(threads, "embed", torch.set_num_threads, (1,)) as pool,
+        ThreadPoolExecutor(threads, "embed", _take_one_thread) as pool,
     ):
         each = pool.map if on_cpu else map
         held: list[Tensor | None] = []
@@ -175,6 +175,12 @@ def _embed_held(
 
 def _as_given(samples: np.ndarray) -> np.ndarray:
     return samples
+
+
+def _take_one_thread() -> None:
+    # A thread that first computes takes over what others have chosen, even after its own choice: ask before.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 class _Threads:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cmd_speaker.embeddings import Embeddings, check_extension, save_embeddings
+from cmd_speaker.embeddings import Embeddings, check_savable, save_embeddings
 from cmd_speaker.encoder import READ_AHEAD
 from cmd_speaker.errors import DataError, DataErrors, UsageError
 from cmd_speaker.extraction_parts import Part, is_done, load_part, save_part
-from cmd_speaker.files import json_checksum, load_stamped, locked, refuse_unwritable, save_stamped
+from cmd_speaker.files import json_checksum, load_stamped, locked, save_stamped, write_mistakes
 from cmd_speaker.hearing import Hearing
 from cmd_speaker.inputs import Inputs
 from cmd_speaker.manifest import Utterance
@@ -28,7 +28,11 @@ from cmd_speaker.progress import track
 VERSION = 1
 PART = READ_AHEAD
 """Utterances of a part: what a kill can cost. As many as are held at once: a part's end costs nothing."""
+LONG_PART = 8
+"""Of recordings in windows: each is embedded alone, and may last hours."""
 SETTINGS = "settings.json"
+LEFT_OUT = "left_out.txt"
+"""What could not be embedded, a line each, once all is done."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ class Shard:
         """That of a process which `torchrun` started; all of the list for any other."""
         if "RANK" not in environment or "WORLD_SIZE" not in environment:
             return cls()
-        return cls(int(environment["RANK"]) + 1, int(environment["WORLD_SIZE"]))
+        rank, count = environment["RANK"], environment["WORLD_SIZE"]
+        if not (rank.isdecimal() and count.isdecimal() and int(rank) < int(count)):
+            raise UsageError(f"RANK and WORLD_SIZE are set, but not as torchrun does: '{rank}' and '{count}'")
+        return cls(int(rank) + 1, int(count))
 
 
 @dataclass
@@ -94,23 +101,22 @@ def extract(
 
     The same list and model give the same bytes, however often it was killed and by however many processes it was
     done. Where something was left out the parts stay: only those with a file that was changed are done again.
-    Raises `DataError` where `OUT.parts` was begun for something else, `DataErrors` where nothing can be embedded.
+    Raises what `check_savable` does before anything is embedded, `DataError` where `OUT.parts` was begun for
+    something else, and `DataErrors` where nothing can be embedded.
     """
-    check_extension(out)
-    refuse_unwritable(out.parent)
+    check_savable(out, [each.id for each in inputs.utterances], [inputs.list_path])
     folder = parts_folder(out)
     hearing, shard = hearing or Hearing(), shard or Shard()
     hearing.check()
-    parts = _parts(folder, inputs.utterances)
+    parts = _parts(folder, inputs.utterances, PART if hearing.window is None else LONG_PART)
     own = dict(list(parts.items())[shard.number - 1 :: shard.count])
     if not own:
         return Extracted(missing=None)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         made_of = _check_settings(folder, model, inputs.utterances, hearing)
-    found = _fill(own, made_of, model, inputs, hearing)
+    found = _fill(own, folder, made_of, model, inputs, hearing)
     with locked(folder):
-        # Another process may have joined the parts meanwhile.
         if folder.is_dir():
             _join(found, folder, parts, made_of, out, model)
     return found
@@ -152,21 +158,25 @@ def _check_settings(
     return json_checksum(settings)
 
 
-def _parts(folder: Path, utterances: Sequence[Utterance]) -> dict[Path, Sequence[Utterance]]:
-    starts = range(0, len(utterances), PART)
-    return {folder / f"{start:09}.npz": utterances[start : start + PART] for start in starts}
+def _parts(folder: Path, utterances: Sequence[Utterance], size: int) -> dict[Path, Sequence[Utterance]]:
+    starts = range(0, len(utterances), size)
+    return {folder / f"{start:09}.npz": utterances[start : start + size] for start in starts}
 
 
 def _fill(
     own: Mapping[Path, Sequence[Utterance]],
+    folder: Path,
     made_of: str,
     model: SpeakerModel,
     inputs: Inputs,
     hearing: Hearing,
 ) -> Extracted:
     """Write the parts that are not there yet or whose files were changed, each whole or not at all."""
-    looking = track(own.items(), "Looking at what is done", len(own))
-    pending = [(path, utterances) for path, utterances in looking if not is_done(path, utterances, made_of)]
+    pending = []
+    for path, utterances in track(own.items(), "Looking at what is done", len(own)):
+        with locked(folder):
+            if not is_done(path, utterances, made_of):
+                pending.append((path, utterances))
     found, began = Extracted(), time.perf_counter()
 
     def done() -> Iterator[None]:
@@ -181,7 +191,10 @@ def _fill(
                 found.seconds += recording.length or recording.seconds
                 found.wall = time.perf_counter() - began
                 yield
-            save_part(path, part)
+            with locked(folder):
+                if not folder.is_dir():
+                    return  # Another call has done the same, and joined all.
+                save_part(path, part)
 
     total = sum(len(utterances) for _, utterances in pending)
     for _ in track(done(), "Embedding", total, lambda: found.speed):
@@ -208,6 +221,7 @@ def _join(
         found.errors += part.errors
         found.kept += sum(each.seconds for each in part.recordings.values())
         found.length += sum(each.length or each.seconds for each in part.recordings.values())
+    write_mistakes(folder / LEFT_OUT, found.errors)
     if not recordings:
         shutil.rmtree(folder)
         raise DataErrors("no utterance could be embedded", found.errors)

@@ -17,6 +17,7 @@ from cmd_speaker.files import write_atomically
 from cmd_speaker.manifest import Utterance
 from cmd_speaker.recording import Recording
 
+SECOND = 10**9
 DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -24,21 +25,20 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFil
 class Part:
     """`names` are those of all its utterances; each has a recording or a place in `errors`, in their order.
 
-    `made_of` is the checksum of the extraction's settings. `sizes` int64 [n]: bytes of the audio files before they
-    were read, -1 for one that was not there.
+    `made_of` is the checksum of the extraction's settings. `files` int64 [n, 2]: bytes of the audio files, and
+    when they were changed (in ns), before they were read; -1 for one that was not there.
     """
 
     made_of: str
     names: list[str]
-    sizes: np.ndarray
+    files: np.ndarray
     recordings: dict[str, Recording] = field(default_factory=dict)
     errors: list[DataError] = field(default_factory=list)
 
     @classmethod
     def of(cls, utterances: Sequence[Utterance], made_of: str) -> Part:
         """One of which nothing is done yet."""
-        sizes = np.array([size for size, _ in _files(utterances)])
-        return cls(made_of, [each.id for each in utterances], sizes)
+        return cls(made_of, [each.id for each in utterances], np.array(list(_files(utterances))))
 
 
 def save_part(path: Path, part: Part) -> None:
@@ -55,7 +55,7 @@ def save_part(path: Path, part: Part) -> None:
     vectors = [each.embedding for each in done]
     with write_atomically(path) as temporary, temporary.open("wb") as file:
         np.savez(
-            file, told=np.array(json.dumps(told)), sizes=part.sizes,
+            file, told=np.array(json.dumps(told)), files=part.files,
             embeddings=np.stack(vectors) if vectors else np.empty((0, 0), np.float32),
         )  # fmt: skip
 
@@ -64,11 +64,11 @@ def load_part(path: Path, utterances: Sequence[Utterance], made_of: str) -> Part
     """Raises `DataError` where it is damaged, or of other utterances or settings."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            told, vectors, sizes = json.loads(str(file["told"])), file["embeddings"], file["sizes"]
+            told, vectors, files = json.loads(str(file["told"])), file["embeddings"], file["files"]
         known = zip(told["embedded"], vectors, told["seconds"], told["lengths"], strict=True)
         recordings = {name: Recording(vector, *lengths) for name, vector, *lengths in known}
         errors = [DataError(**each) for each in told["errors"]]
-        part = Part(told["made_of"], told["names"], sizes, recordings, errors)
+        part = Part(told["made_of"], told["names"], files, recordings, errors)
         if part.made_of != made_of or part.names != [each.id for each in utterances]:
             raise ValueError("that of another model, list or choice")
         if len(recordings) + len(part.errors) != len(utterances):
@@ -89,22 +89,26 @@ def is_done(path: Path, utterances: Sequence[Utterance], made_of: str) -> bool:
     """
     if not path.is_file():
         return False
-    written = path.stat().st_mtime_ns
-    then = load_part(path, utterances, made_of).sizes.tolist()
-    return not any(
-        size >= 0 and (size != before or changed > written)
-        for before, (size, changed) in zip(then, _files(utterances), strict=True)
+    then = load_part(path, utterances, made_of).files.tolist()
+    return all(
+        size < 0 or (size == size_then and _same_time(changed, changed_then))
+        for (size_then, changed_then), (size, changed) in zip(then, _files(utterances), strict=True)
     )
 
 
 def _files(utterances: Sequence[Utterance]) -> Iterator[tuple[int, int]]:
-    """Size and time of change of each audio file; of one that is gone, -1."""
+    """Size and time of change of each audio file; of one that is not there, -1 and -1."""
     for utterance in utterances:
         try:
             file = utterance.wav.stat()
             yield file.st_size, file.st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # The latter for a path with a zero byte.
             yield -1, -1
+
+
+def _same_time(a: int, b: int) -> bool:
+    """Of two times in ns; tar and scp copy whole seconds only."""
+    return a == b or (a // SECOND == b // SECOND and 0 in (a % SECOND, b % SECOND))
 
 
 def _as_dict(error: DataError) -> dict[str, Any]:

@@ -18,8 +18,8 @@ class KaldiFbank(nn.Module):
     """Kaldi's log-mel filterbank, for whole batches and on any device.
 
     Povey window of 25 ms every 10 ms, no dither, `snip_edges` off, pre-emphasis 0.97, DC removal,
-    mel filters from 20 Hz to 400 Hz below the Nyquist frequency: what Kaldi, WeSpeaker and sherpa-onnx
-    compute, so that a model trained on it can be used there. Equal to
+    mel filters from 20 Hz to 400 Hz below the Nyquist frequency: what sherpa-onnx computes,
+    so that a model trained on it can be used there. Equal to
     `torchaudio.compliance.kaldi.fbank` and kaldi-native-fbank (tests/parity).
     """
 

@@ -25,11 +25,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     system refuses to write, and for what is no file: root would replace even /dev/null.
     """
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise DataError(
-            "this is not a file that can be replaced", file=path, expected="a file, or a name that is free",
-            found="a folder" if target.is_dir() else "a device or pipe", fix="Choose another name",
-        )  # fmt: skip
+    refuse_unreplaceable(path)
     temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,13 +35,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, target)
     except OSError as error:
-        raise DataError(
-            "the file cannot be written",
-            file=path,
-            expected="a writable folder with enough space",
-            found=error.strerror or str(error),
-            fix="Choose another place, or free some space",
-        ) from error
+        raise _unwritable("file", path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -69,8 +59,20 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        raise _unwritable("folder", path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritable(what: str, path: str | Path, error: OSError) -> DataError:
+    return DataError(
+        f"the {what} cannot be written",
+        file=path,
+        expected="a writable folder with enough space",
+        found=error.strerror or str(error),
+        fix="Choose another place, or free some space",
+    )
 
 
 @contextmanager
@@ -113,6 +115,15 @@ def refuse_unwritable(folder: Path, fix: str = "Choose another folder") -> None:
         )
 
 
+def refuse_unreplaceable(path: str | Path) -> None:
+    """Raise `DataError` where a file is to be written and a folder, a device or a pipe has its name."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(
+            "this is not a file that can be replaced", file=path, expected="a file, or a name that is free",
+            found="a folder" if os.path.isdir(path) else "a device or pipe", fix="Choose another name",
+        )  # fmt: skip
+
+
 def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
     """Raise `UsageError` where a command would write over a file that it reads, or write one file twice.
 
@@ -126,6 +137,11 @@ def refuse_overwriting(written: Iterable[Path | None], read: Iterable[Path | Non
         if place in taken:
             raise UsageError(f"{path} would be overwritten, {taken[place]}: choose another name")
         taken[place] = "which is written for something else"
+
+
+def leads_up(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in: who follows it goes round and round."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def write_json(path: str | Path, value: Any) -> None:

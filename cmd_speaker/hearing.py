@@ -22,6 +22,7 @@ from cmd_speaker.audio import (
     Embedded,
     check_finite,
     check_not_too_long,
+    check_rate,
     check_samples,
     level_of,
     read_audio,
@@ -154,6 +155,7 @@ def audio_blocks(audio: AudioLike, sample_rate: int, hearing: Hearing) -> Iterat
     place = _place(audio)
     if place is not None:
         return read_blocks(place, convert=hearing.convert)
+    check_rate(sample_rate)
     chunks = [audio] if isinstance(audio, np.ndarray | torch.Tensor) else cast(Iterable[Samples], audio)
     return resample_blocks((_as_samples(chunk) for chunk in chunks), sample_rate, SAMPLE_RATE)
 
@@ -182,6 +184,8 @@ def _place(audio: AudioLike) -> AudioPlace | None:
 
 def _spooled(file: BinaryIO) -> BinaryIO:
     """What is left of an open file, which may be a pipe; decoders want to go back and forth."""
+    if isinstance(file.read(0), str):
+        raise UsageError("the file is open as text: open audio as bytes, with open(path, 'rb')")
     copy = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
     shutil.copyfileobj(file, copy)
     return cast(BinaryIO, copy)
@@ -189,13 +193,16 @@ def _spooled(file: BinaryIO) -> BinaryIO:
 
 def _as_samples(chunk: Samples) -> np.ndarray:
     """float32 [n]; raises `DataError` for what are no samples of one channel."""
-    samples = chunk.detach().cpu().numpy() if isinstance(chunk, torch.Tensor) else np.asarray(chunk)
+    if isinstance(chunk, torch.Tensor):
+        # NumPy has no bfloat16.
+        chunk = (chunk.float() if chunk.is_floating_point() else chunk).detach().cpu().numpy()
+    samples = np.asarray(chunk)
     if samples.ndim != 1:
         raise DataError(
             "samples must have one dimension", expected="[samples]", found=samples.shape,
             fix="Choose a channel, or take their mean",
         )  # fmt: skip
-    if samples.dtype in (np.int16, np.int32):
+    if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4):
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     if samples.dtype.kind != "f":
         raise DataError(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cmd_speaker.audio import audio_files
+from cmd_speaker.audio import EXTENSIONS
 from cmd_speaker.errors import DataError, UsageError
+from cmd_speaker.files import leads_up
 from cmd_speaker.kaldi import read_table
 from cmd_speaker.manifest import Utterance, check_audio_files, load_manifest
 
@@ -46,14 +49,35 @@ def find_inputs(inputs: Sequence[str], data_root: str | Path | None = None) -> I
     utterances: list[Utterance] = []
     for text in inputs:
         utterances += _from_path(text)
-    ids = [utterance.id for utterance in utterances]
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
+    (name, count), *_ = Counter(utterance.id for utterance in utterances).most_common(1)
+    if count > 1:
         raise DataError(
-            f"the id '{twice}' occurs twice", expected="each utterance once", found=f"{ids.count(twice)} times",
+            f"the id '{name}' occurs twice", expected="each utterance once", found=f"{count} times",
             fix="Give each file once, or use a manifest with ids of its own",
         )  # fmt: skip
     return Inputs(utterances, None)
+
+
+def audio_files(folder: str | Path) -> list[Path]:
+    """Every audio file below `folder`, through links too, sorted.
+
+    Links that lead nowhere are among them. Raises `DataError` where there is none, and `OSError` for a folder that
+    may not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for path, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not leads_up(Path(path, name))]
+        found += [Path(path, name) for name in names if Path(name).suffix.lower() in EXTENSIONS]
+    if not found:
+        raise DataError(
+            "no audio files below this folder", file=folder, expected=" ".join(EXTENSIONS), found="none",
+            fix="Check the path",
+        )  # fmt: skip
+    return sorted(found)
 
 
 def _from_path(text: str) -> list[Utterance]:

@@ -199,7 +199,8 @@ class SpeakerModel:
     ) -> float:
         """Cosine of two recordings' embeddings, in [-1, 1]."""
         first, second = (self.embed(side, sample_rate, convert=convert, vad=vad) for side in (a, b))
-        return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+        cosine = float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+        return min(1.0, max(-1.0, cosine))  # Rounding may lead beyond.
 
     def verify(
         self,

@@ -28,6 +28,10 @@ FORMAT_VERSION = 1
 SELF_TEST_SECONDS = 1.0
 SELF_TEST_TOLERANCE = 1e-3
 """Largest difference between two machines' embeddings, relative to the embedding's norm."""
+UNFIT = (
+    KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, AssertionError, SafetensorError
+)  # fmt: skip
+"""What comes of arguments and weights that were made up."""
 
 
 def self_test_signal() -> np.ndarray:
@@ -92,7 +96,7 @@ def load_model_folder(
             )  # fmt: skip
     try:
         return _load(path, weights, device)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+    except UNFIT as error:
         raise DataError(
             "the model folder does not fit together", file=folder,
             expected="weights and arguments of one of this version's architectures",
@@ -109,14 +113,26 @@ def _load(path: Path, weights: Path, device: str | torch.device) -> tuple[Speake
             expected=f"SHA-256 {description['weights_sha256'][:12]}...",
             found=f"{file_checksum(weights)[:12]}...", fix="Copy the model folder again from its source",
         )  # fmt: skip
-    encoder = SpeakerEncoder(
-        _build(FRONT_ENDS, description["front_end"]["name"], description["front_end"]["arguments"], path),
-        _build(STUDENTS, description["architecture"], description["arguments"], path),
-    )
-    encoder.student.load_state_dict(load_file(weights))
+    student = _load_student(description, weights, path)
+    front_end = description["front_end"]
+    if front_end["arguments"]["n_mels"] != student.n_mels:
+        raise ValueError(f"{student.n_mels} mels, but {front_end['arguments']['n_mels']} of the front-end")
+    encoder = SpeakerEncoder(_build(FRONT_ENDS, front_end["name"], front_end["arguments"], path), student)
     encoder.to(device).eval()
     _run_self_test(encoder, description["self_test"], path)
     return encoder, description
+
+
+def _load_student(description: dict[str, Any], weights: Path, path: Path) -> Any:
+    """Built without memory for its weights, and without drawing any, until those of the file are known to fit."""
+    with torch.device("meta"):
+        student = _build(STUDENTS, description["architecture"], description["arguments"], path)
+    tensors = load_file(weights)
+    declared = {name: tensor.shape for name, tensor in student.state_dict().items()}
+    if declared != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise ValueError("weights of other names or shapes than the arguments give")
+    student.to_empty(device="cpu").load_state_dict(tensors)
+    return student
 
 
 def _read_description(path: Path) -> dict[str, Any]:

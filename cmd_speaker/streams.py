@@ -6,6 +6,7 @@ where they are cut.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from math import ceil, gcd
 from pathlib import Path
@@ -20,12 +21,12 @@ from cmd_speaker.audio import (
     check_form,
     check_length,
     check_segment,
+    decoding,
     info_of,
     opened,
     resample,
     seeks_exactly,
 )
-from cmd_speaker.errors import DataError
 
 BLOCK = 1 << 18
 """Samples that are read of a file at once: 16 s at 16 kHz."""
@@ -52,12 +53,10 @@ def read_blocks(
 ) -> Iterator[np.ndarray]:
     """What `read_audio` gives, in blocks; its checks of what is heard are left to the caller.
 
-    Raises as `read_audio`, before the first block or after the
-    last.
+    Raises as `read_audio`, before the first block or after the last.
     """
     with opened(place) as (path, file):
-        if not convert:
-            check_form(info_of(file), path, SAMPLE_RATE)
+        check_form(info_of(file), path, SAMPLE_RATE, convert=convert)
         end = check_segment(file.frames, start, stop, path)
         yield from resample_blocks(_decoded(file, path, start, end, seconds), file.samplerate, SAMPLE_RATE)
 
@@ -66,15 +65,12 @@ def _decoded(
     file: soundfile.SoundFile, path: Path, start: int, end: int, seconds: float | None
 ) -> Iterator[np.ndarray]:
     place = start if seeks_exactly(file) else 0
-    file.seek(place)
+    with decoding(path):
+        if place:
+            file.seek(place)
     while place < end:
-        try:
+        with decoding(path):
             block = file.read(min(BLOCK, end - place), dtype="float32")
-        except soundfile.LibsndfileError as error:
-            raise DataError(
-                "decoding failed", file=path, expected="audio up to the end that its header declares",
-                found=str(error.error_string).rstrip("."), fix="Copy the file again",
-            ) from error  # fmt: skip
         if not len(block):
             break
         kept = block[max(0, start - place) :]
@@ -116,18 +112,27 @@ def cut_windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[W
     The last one ends where the recording ends, so that nothing is left over; a recording shorter than `size` is
     one window.
     """
-    held, start, total, last = np.empty(0, np.float32), 0, 0, -1
-    begin = 0
+    held: deque[np.ndarray] = deque()
+    begin, start, total, last = 0, 0, 0, -1
     for block in blocks:
-        held = np.concatenate([held, block])
+        held.append(block)
         total += len(block)
         while start + size <= total:
-            yield Window(start, held[start - begin : start - begin + size].copy())
+            yield Window(start, _stretch(held, start - begin, start - begin + size))
             last, start = start, start + hop
         # As far back as a last window may reach.
-        keep = max(begin, min(start, total - size))
-        held, begin = held[keep - begin :], keep
+        while held and begin + len(held[0]) <= min(start, total - size):
+            begin += len(held.popleft())
     if last < 0 and total:
-        yield Window(0, held)
+        yield Window(0, np.concatenate(held))
     elif last >= 0 and last + size < total:
-        yield Window(total - size, held[total - size - begin :])
+        yield Window(total - size, _stretch(held, total - size - begin, total - begin))
+
+
+def _stretch(blocks: Iterable[np.ndarray], start: int, stop: int) -> np.ndarray:
+    """Samples `start` to `stop` of blocks that lie one after the other."""
+    parts = []
+    for block in blocks:
+        parts.append(block[max(0, start) : max(0, stop)])
+        start, stop = start - len(block), stop - len(block)
+    return np.concatenate(parts)

@@ -1,5 +1,10 @@
 """What tests of exports share: small models that were saved, and speech-like recordings."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -46,3 +51,12 @@ def difference(found, model, samples):
     """The largest difference of a component from the model's own embedding, relative to its norm."""
     expected = model.embed(samples)
     return np.abs(np.asarray(found) - expected).max() / np.linalg.norm(expected)
+
+
+def in_a_process(folder, *arguments):
+    """Python with these arguments in `folder`, with this package; what it did, if it ended well."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done

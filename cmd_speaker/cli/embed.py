@@ -43,14 +43,14 @@ def embed(
     that see the same folder share the work by --shard, or as torchrun starts them.
     """
     from cmd_speaker.embeddings import check_extension
-    from cmd_speaker.extraction import Shard, extract, local_device, parts_folder
+    from cmd_speaker.extraction import LEFT_OUT, Shard, extract, local_device, parts_folder
     from cmd_speaker.hearing import Hearing
     from cmd_speaker.inputs import find_inputs
     from cmd_speaker.model import SpeakerModel
 
     check_extension(out)
     hearing = Hearing(convert, vad, window, hop)
-    share = Shard.parse(shard) if shard else Shard.of_process(os.environ)
+    share = Shard.of_process(os.environ) if shard is None else Shard.parse(shard)
     found = find_inputs(inputs, data_root)
     loaded = SpeakerModel.load(model, local_device(device, os.environ), engine)
     done = extract(loaded, found, out, hearing, share)
@@ -66,7 +66,7 @@ def embed(
         file=sys.stderr,
     )
     if done.errors:
-        kept = f"the rest is kept in {parts_folder(out)}: once files are mended, call again"
+        kept = f"all in {parts_folder(out) / LEFT_OUT}; the rest is kept: once files are mended, call again"
         raise DataErrors(f"{len(done.errors)} utterances left out ({kept})", done.errors)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cmd_speaker.cli.app import app
+from cmd_speaker.cli.decide import warn
 from cmd_speaker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,13 +77,18 @@ def _export_embeddings(source: Path, out: Path, speakers: Path | None) -> str:
 
 
 def _export_model(source: Path, to: Target, out: Path, given: dict[str, Any]) -> str:
+    from cmd_speaker.calibration.calibration_file import FILE_NAME as CALIBRATION
     from cmd_speaker.export.card import load_results, write_card
     from cmd_speaker.export.onnx import export_onnx
     from cmd_speaker.export.sherpa_onnx import export_sherpa_onnx
     from cmd_speaker.export.speechbrain import export_speechbrain
     from cmd_speaker.model import SpeakerModel
+    from cmd_speaker.scoring.backend import FILE_NAME as BACKEND
 
     model = SpeakerModel.load(source)
+    left = [name for name in (BACKEND, CALIBRATION) if (source / name).is_file()]
+    if left and to is not Target.CARD:
+        warn([f"{' and '.join(left)} of {source} not exported: other programs compare by the plain cosine"])
     if "results" in given:
         given["results"] = load_results(given["results"], model)
     if to is Target.CARD:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cmd_speaker.audio import EXTENSIONS
 from cmd_speaker.errors import DataError, DataErrors
+from cmd_speaker.files import leads_up
 from cmd_speaker.kaldi import folder_content
 
 TREE = """ROOT/
@@ -115,15 +116,10 @@ def walk(top: Path, skipped: Collection[Path] = ()) -> Iterator[tuple[Place, lis
     for path, folders, files in os.walk(top, onerror=refuse, followlinks=True):
         place = Path(path).relative_to(top).parts
         seen = [name for name in folders if name[0] != "." and Path(path, name) not in skipped]
-        seen = [name for name in seen if not _leads_up(Path(path, name))]
+        seen = [name for name in seen if not leads_up(Path(path, name))]
         # os.walk goes on with what is left in its own list.
         folders[:] = sorted(seen) if len(place) < DEEPEST else []
         yield place, list(folders), sorted(name for name in files if name[0] != ".")
-
-
-def _leads_up(folder: Path) -> bool:
-    """Whether it is a link to a folder that it lies in: round and round."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _audio_folder(root: Path) -> Path:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import yaml
 
 from cmd_speaker import __version__
 from cmd_speaker.embeddings import load_embeddings
-from cmd_speaker.errors import DataError
+from cmd_speaker.errors import DataError, UsageError
 from cmd_speaker.export.parity import Parity
 from cmd_speaker.files import write_atomically
 from cmd_speaker.model import SpeakerModel
 
+TAGS = ["speaker-recognition", "speaker-verification", "speaker-embedding", "cross-modal-distillation"]
 LIMITS = """\
 ## Limits
 
@@ -27,7 +30,7 @@ LIMITS = """\
 USE = """\
 ## Use
 
-With CMD-Speaker (`pip install cmd-speaker`), from the model folder that this was made of:
+With CMD-Speaker (`pip install cmd-speaker`), from the model folder of which this was made:
 
 ```python
 from cmd_speaker import SpeakerModel
@@ -57,7 +60,12 @@ def write_card(
     results: Mapping[str, Any] | None = None,
     licence: str | None = None,
 ) -> None:
-    """Write the card of `model` as a Markdown file; raises `DataError` where it cannot be written."""
+    """Write the card of `model` as a Markdown file.
+
+    Raises `UsageError` for a name that is not `.md`, and `DataError` where it cannot be written.
+    """
+    if Path(out).suffix != ".md":
+        raise UsageError(f"a card is a Markdown file: expected a name that ends in .md, found {out}")
     with write_atomically(out) as temporary:
         temporary.write_text(model_card(model, results=results, licence=licence), encoding="utf-8")
 
@@ -118,10 +126,12 @@ def model_card(
 
 
 def _front_matter(licence: str | None, parity: Parity | None) -> str:
-    lines = ["library_name: speechbrain"] if parity else []
-    lines += [f"license: {licence}"] if licence else []
-    tags = ("speaker-recognition", "speaker-verification", "speaker-embedding", "cross-modal-distillation")
-    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
+    """What the hub reads. A licence may be any text, so that a YAML library quotes it where it must."""
+    entries: dict[str, Any] = {"library_name": "speechbrain"} if parity else {}
+    if licence:
+        entries["license"] = licence
+    entries["tags"] = TAGS
+    return f"---\n{yaml.safe_dump(entries, sort_keys=False)}---\n"
 
 
 def _what_it_is(model: SpeakerModel) -> str:
@@ -146,21 +156,23 @@ def _training(provenance: Mapping[str, Any]) -> str:
     if recipe is None or "hyperparameters" not in provenance:
         return "## Training\n\nNot recorded with the model.\n"
     checksums = provenance["checksums"]
-    teachers = sorted({name.split("/")[1] for name in checksums if name.startswith("teachers/")})
+    # A run's own teachers lie in teachers/NAME, those that runs share in a NAME of any folder.
+    files = map(PurePosixPath, checksums)
+    teachers = sorted(file.parent.name for file in files if file.name == "targets.safetensors")
     taught = (
         f"The speech encoder was taught by: {', '.join(teachers)}."
         if teachers
         else "Its record names no teacher."
     )
     plain = {key: value for key, value in provenance["hyperparameters"].items() if _is_plain(value)}
-    files = {name: f"`{checksum[:16]}`" for name, checksum in checksums.items()}
+    short = {name: f"`{checksum[:16]}`" for name, checksum in checksums.items()}
     return "\n".join(
         [
             f"## Training\n\nRecipe `{recipe}`, commit `{provenance['commit']}`. {taught}",
             "A teacher is needed for training only.\n",
             _details("Hyperparameters", _table(("Key", "Value"), plain.items())),
             _details("Versions", _table(("Package", "Version"), provenance["versions"].items())),
-            _details("Files, by the beginning of their SHA-256", _table(("File", "Checksum"), files.items())),
+            _details("Files, by the beginning of their SHA-256", _table(("File", "Checksum"), short.items())),
         ]
     )
 

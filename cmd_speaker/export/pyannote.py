@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from pyannote.audio import Model
 from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.core import SlidingWindow
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -57,7 +58,13 @@ class PyannoteSpeakerModel(Model):
         """Length of an embedding."""
         return int(self.encoder.student.embedding_size)
 
-    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+    @property
+    def receptive_field(self) -> SlidingWindow:
+        """What one embedding hears: a whole chunk. `Inference` asks every model before it slides a window."""
+        return SlidingWindow(start=0.0, duration=CHUNK_SECONDS, step=CHUNK_SECONDS)
+
+    # pyannote.audio's base class takes any keyword; like its own models, this one takes no other than `weights`.
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Waveforms [batch, 1, samples] at 16 kHz -> embeddings [batch, D], not length-normalised.
 
         `weights` are [batch, frames], or [batch, speakers, frames] for embeddings [batch, speakers, D]; they are
@@ -107,7 +114,9 @@ def _check_shapes(waveforms: Tensor, weights: Tensor | None) -> None:
         raise DataError(
             "waveforms of another shape", expected="[batch, 1, samples]", found=list(waveforms.shape)
         )
-    if weights is not None and (weights.ndim not in (2, 3) or len(weights) != len(waveforms)):
+    if weights is not None and (
+        weights.ndim not in (2, 3) or len(weights) != len(waveforms) or weights.shape[-1] == 0
+    ):
         raise DataError(
             "weights of another shape", expected=f"[{len(waveforms)}, frames] or with speakers between",
             found=list(weights.shape),

@@ -18,8 +18,9 @@ from speechbrain.augment.freq_domain import SpectrogramDrop
 from speechbrain.augment.time_domain import AddNoise, AddReverb, SpeedPerturb
 from torch import Tensor
 
-from cmd_speaker.audio import SAMPLE_RATE, audio_files, probe, read_audio
+from cmd_speaker.audio import SAMPLE_RATE, probe, read_audio
 from cmd_speaker.errors import DataError
+from cmd_speaker.inputs import audio_files
 
 
 def waveform_augmenter(
@@ -86,7 +87,7 @@ class RandomNoise(AddNoise):
 
     def __init__(self, folder: str | Path | None, snr_low: float, snr_high: float) -> None:
         super().__init__(snr_low=snr_low, snr_high=snr_high)
-        self.files = audio_files(folder) if folder else []
+        self.files = _files(folder) if folder else []
         self.csv_file = str(folder) if folder else None
 
     def _load_noise(self, lengths: Tensor, max_length: int) -> tuple[Tensor, Tensor]:
@@ -113,7 +114,7 @@ class RandomReverb(AddReverb):
         self.files = []
         if folder:
             simulated = Path(folder) / "simulated_rirs"
-            self.files = audio_files(simulated if simulated.is_dir() else folder)
+            self.files = _files(simulated if simulated.is_dir() else folder)
 
     def _load_rir(self, waveforms: Tensor) -> Tensor:
         if self.files:
@@ -128,6 +129,17 @@ class RandomReverb(AddReverb):
 
 def _draw(end: int) -> int:
     return int(torch.randint(end, ()))
+
+
+def _files(folder: str | Path) -> list[Path]:
+    """As `audio_files`; a link that leads nowhere is refused before the training, not when it is drawn."""
+    files = audio_files(folder)
+    for path in files:
+        if not path.is_file():
+            raise DataError(
+                "a link that leads nowhere", file=path, fix="Mount the disk that it leads to, or remove it"
+            )
+    return files
 
 
 def _stretch(path: Path, start: int, length: int) -> np.ndarray:

@@ -54,6 +54,6 @@ def test_what_was_left_out_can_be_mended(cli, call, tmp_path):
 
 
 def test_wrong_calls_begin_nothing(cli, call, tmp_path):
-    for wrong in (["--shard", "3/2"], ["--hop", "1"], ["--window", "0"]):
+    for wrong in (["--shard", "3/2"], ["--shard", ""], ["--hop", "1"], ["--window", "0"]):
         assert cli(*call, *wrong)[0] == 2
     assert not (tmp_path / "e.npz.parts").exists()

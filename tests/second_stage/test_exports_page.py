@@ -1,27 +1,26 @@
 """docs/exports.md: every command and every piece of Python in it is run, in the order of the page."""
 
+import itertools
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from cmd_speaker.cli import app
 from cmd_speaker.embeddings import Embeddings, load_embeddings, save_embeddings
 from cmd_speaker.model import SpeakerModel
-from tests.exports import FIGURES, difference, recording, small_model
+from tests.exports import FIGURES, difference, in_a_process, recording, small_model
 
 pytestmark = pytest.mark.second_stage
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "exports.md"
 BLOCKS = re.findall(
     r"^```(bash|python)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-COMMAND = "from cmd_speaker.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +36,13 @@ def place(tmp_path_factory):
             soundfile.write(wav, recording(pitch + k, 1.0), 16000)
             rows.append(f"{speaker}-{k},1.0,$data_root/{wav.name},,,{speaker}\n")
     (folder / "train.csv").write_text("ID,duration,wav,start,stop,spk_id\n" + "".join(rows))
+    wavs = sorted((folder / "CORPUS").iterdir())
+    vectors = np.stack([model.embed(wav) for wav in wavs])
+    save_embeddings(
+        folder / "valid.npz", Embeddings([wav.stem for wav in wavs], vectors, model=model.checksum)
+    )
+    pairs = itertools.combinations([wav.stem for wav in wavs], 2)
+    (folder / "valid_trials.txt").write_text("".join(f"{int(a[:2] == b[:2])} {a} {b}\n" for a, b in pairs))
     for name in ("a.wav", "b.wav"):
         soundfile.write(folder / name, recording(110 + ord(name[0]), 1.2), 16000)
     vectors = Embeddings(["x"], np.ones((1, 24), np.float32), model=model.checksum)
@@ -45,29 +51,30 @@ def place(tmp_path_factory):
     return folder
 
 
-def in_a_process(place, *command):
-    environment = os.environ | {"PYTHONPATH": str(PAGE.parents[1])}
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-def test_every_block_of_the_page_runs(place):
+def test_every_block_of_the_page_runs(place, monkeypatch):
+    monkeypatch.chdir(place)
     commands = 0
     for kind, text in BLOCKS:
         if kind == "python":
-            in_a_process(place, sys.executable, "-c", text)
+            in_a_process(place, "-c", text)
             continue
         for line in text.splitlines():
             program, *arguments = line.split()
+            if program == "pytest":
+                # The table is the other tests of this stage.
+                assert arguments[-1] == "tests/second_stage/test_export_clients.py"
+                continue
             if program == "pip":
                 # In CI the extra was installed in this way, within `dev`.
                 assert arguments == ["install", "'cmd-speaker[export]'"]
                 continue
             assert program == "cmd-speaker"
-            in_a_process(place, sys.executable, "-c", COMMAND, *arguments)
+            done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+            assert done.exit_code == 0
             commands += 1
-    assert commands == 9
+            if arguments[0] == "calibrate":
+                assert re.search(r"threshold at prior .*: LLR [-\d.]+, score [-\d.]+", done.stdout)
+    assert commands == 11
     model = SpeakerModel.load(place / "MODEL")
     session = onnxruntime.InferenceSession(place / "model.onnx")
     samples = soundfile.read(place / "a.wav", dtype="float32")[0]

@@ -1,6 +1,5 @@
 """pyannote.audio with a student of ours: its contract for embeddings, and its diarisation pipeline."""
 
-import os
 import re
 from pathlib import Path
 
@@ -11,44 +10,42 @@ import torch
 
 from cmd_speaker.errors import DataError
 from cmd_speaker.model import SpeakerModel
-from tests.conftest import voice, write_audio
-from tests.integration.test_calibrated import make_model
+from tests.diarisation import (
+    AGGLOMERATIVE,
+    RATE,
+    VBX,
+    diarise,
+    heard,
+    local_plda,
+    masked,
+    segmentation_network,
+    talk,
+)
+from tests.exports import small_model
 
 pytestmark = pytest.mark.second_stage
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "pyannote.md"
 SIZE = 24
-RATE = 16000
+TALK = talk()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def pyannote():
-    """The client; it reports its use to its makers unless told otherwise before it is imported."""
-    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     return pytest.importorskip("pyannote.audio")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with MODEL, two voices in turn in talk.wav, and the files of a PLDA of pyannote's."""
+    """A folder with MODEL and talk.wav."""
     folder = tmp_path_factory.mktemp("pyannote")
-    make_model(folder / "MODEL", 0)
-    turns = [(110, 1.0), (210, 0.8), (110, 1.0), (210, 0.8)]
-    parts = [voice(*turn, 2.5, np.random.default_rng(k)) for k, turn in enumerate(turns)]
-    write_audio(folder / "talk.wav", np.concatenate(parts))
-    zeros, unit = np.zeros(SIZE), np.eye(SIZE)
-    np.savez(folder / "xvec_transform.npz", mean1=zeros, mean2=zeros, lda=unit)
-    np.savez(folder / "plda.npz", mu=zeros, tr=unit, psi=np.linspace(2, 1, SIZE))
+    small_model(folder / "MODEL", "ecapa_tdnn")
+    soundfile.write(folder / "talk.wav", TALK, RATE, subtype="FLOAT")
     return folder
 
 
 @pytest.fixture(scope="module")
 def model(folder):
     return SpeakerModel.load(folder / "MODEL")
-
-
-@pytest.fixture(scope="module")
-def talk(folder):
-    return soundfile.read(folder / "talk.wav", dtype="float32")[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,71 +58,8 @@ def embedding(folder):
     return PretrainedSpeakerEmbedding(PyannoteSpeakerModel.load(folder / "MODEL"))
 
 
-@pytest.fixture(scope="module")
-def segmentation():
-    """pyannote's smallest segmentation network, random: one of two speakers talks at a time, a third never."""
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-    from pyannote.audio.models.segmentation.debug import SimpleSegmentationModel
-
-    torch.manual_seed(1)
-    network = SimpleSegmentationModel()
-    network.specifications = Specifications(
-        Problem.MULTI_LABEL_CLASSIFICATION, Resolution.FRAME, duration=2.0, classes=["a", "b", "c"]
-    )
-    network.build()
-    with torch.no_grad():
-        network.classifier.weight[1] = -network.classifier.weight[0]
-        network.classifier.weight[2] = 0
-        network.classifier.bias.copy_(torch.tensor([0.0, 0.0, -9.0]))
-    return network
-
-
-def masked(model, chunk, mask):
-    """The embedding [D] of the frames that the mask [m] keeps, by hand; NaN where they are fewer than ten."""
-    with torch.inference_mode():
-        features = model.encoder.features(torch.from_numpy(chunk)[None])
-        places = np.arange(features.shape[1]) * len(mask) // features.shape[1]
-        kept = features[:, mask[places] > 0.5]
-        if kept.shape[1] < 10:
-            return np.full(SIZE, np.nan)
-        return model.encoder.student(kept - kept.mean(dim=1, keepdim=True))[0].numpy()
-
-
 def batch(*signals):
     return torch.from_numpy(np.stack(signals))[:, None]
-
-
-def local_plda(folder):
-    from pyannote.audio.core.plda import PLDA
-
-    return PLDA.from_pretrained(folder)
-
-
-def diarise(folder, segmentation, embedding, clustering, parameters, audio):
-    """The pipeline's output, and what it says of its steps by their names."""
-    from pyannote.audio.pipelines import SpeakerDiarization
-
-    pipeline = SpeakerDiarization(
-        segmentation=segmentation,
-        embedding=embedding,
-        plda=local_plda(folder),
-        clustering=clustering,
-        embedding_batch_size=7,
-    )
-    pipeline.instantiate(
-        {"segmentation": {"threshold": 0.5, "min_duration_off": 0.0}, "clustering": parameters}
-    )
-    steps = {}
-
-    def keep(name, artefact, **_):
-        if artefact is not None:
-            steps.setdefault(name, []).append(artefact)
-
-    return pipeline(audio, hook=keep), steps
-
-
-AGGLOMERATIVE = ("AgglomerativeClustering", {"method": "centroid", "min_cluster_size": 2, "threshold": 0.5})
-VBX = ("VBxClustering", {"threshold": 0.6, "Fa": 0.07, "Fb": 0.8})
 
 
 def test_its_contract(embedding):
@@ -135,9 +69,9 @@ def test_its_contract(embedding):
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.73, 3.0, 9.9])
-def test_without_a_mask_and_with_one_of_ones_it_is_the_files_embedding(model, embedding, talk, seconds):
+def test_without_a_mask_and_with_one_of_ones_it_is_the_files_embedding(model, embedding, seconds):
     length = round(seconds * RATE)
-    chunks = [talk[:length], talk[-length:]]
+    chunks = [TALK[:length], TALK[-length:]]
     expected = np.stack([model.embed(chunk) for chunk in chunks])
     np.testing.assert_allclose(embedding(batch(*chunks)), expected, atol=1e-5)
     ones = torch.ones(2, 17)
@@ -145,9 +79,9 @@ def test_without_a_mask_and_with_one_of_ones_it_is_the_files_embedding(model, em
     assert np.abs(expected).max() > 0.1
 
 
-def test_a_mask_picks_frames(model, embedding, talk):
+def test_a_mask_picks_frames(model, embedding):
     """Of 2 s, the second quarter and the last: frames 50 to 99 and 150 to 199, as if one followed another."""
-    chunk = talk[: 2 * RATE]
+    chunk = TALK[: 2 * RATE]
     mask = torch.tensor([[0.0, 1.0, 0.4, 0.6]])
     with torch.inference_mode():
         features = model.encoder.features(torch.from_numpy(chunk)[None])
@@ -158,23 +92,23 @@ def test_a_mask_picks_frames(model, embedding, talk):
     assert np.abs(found - model.embed(chunk)).max() > 1e-3
 
 
-def test_one_signal_has_many_speakers(embedding, talk):
-    chunks, masks = batch(talk[:RATE], talk[-RATE:]), torch.rand(2, 3, 50, generator=torch.manual_seed(2))
+def test_one_signal_has_many_speakers(embedding):
+    chunks, masks = batch(TALK[:RATE], TALK[-RATE:]), torch.rand(2, 3, 50, generator=torch.manual_seed(2))
     together = embedding(chunks, masks=masks)
     assert together.shape == (2, 3, SIZE)
     for speaker in range(3):
         np.testing.assert_array_equal(together[:, speaker], embedding(chunks, masks=masks[:, speaker]))
 
 
-def test_rows_with_too_little_speech_are_nan_and_harm_no_other(model, embedding, talk):
-    silent = np.concatenate([np.zeros(RATE, np.float32), talk[:RATE]])
+def test_rows_with_too_little_speech_are_nan_and_harm_no_other(model, embedding):
+    silent = np.concatenate([np.zeros(RATE, np.float32), TALK[:RATE]])
     masks = torch.zeros(4, 200)
     masks[0, :9] = masks[1, 100:] = masks[2, :100] = 1
     found = embedding(batch(silent, silent, silent, silent), masks=masks)
     # 0.09 s; a second of speech; one of digital silence; nothing at all.
     assert np.isnan(found).all(axis=1).tolist() == [True, False, True, True]
     assert not np.isnan(found[1]).any()
-    short = batch(talk[:1599])
+    short = batch(TALK[:1599])
     assert np.isnan(embedding(short, masks=torch.ones(1, 5))).all()
     with pytest.raises(DataError, match="too short"):
         embedding(short)
@@ -186,43 +120,52 @@ def test_other_shapes_are_refused(embedding):
         (torch.zeros(2, 2, 1600), None),
         (torch.zeros(2, 1, 1600), torch.ones(3, 5)),
         (torch.zeros(2, 1, 1600), torch.ones(5)),
+        (torch.zeros(2, 1, 1600), torch.ones(2, 0)),
     ):
         with pytest.raises(DataError, match="shape"):
             embedding(waveforms, masks=masks)
 
 
-def test_whole_files_through_its_inference(pyannote, model, embedding, talk, folder):
+def test_whole_files_through_its_inference(pyannote, model, embedding, folder):
     inference = pyannote.Inference(embedding.model_, window="whole")
-    found = inference({"waveform": torch.from_numpy(talk)[None], "sample_rate": RATE})
+    found = inference({"waveform": torch.from_numpy(TALK)[None], "sample_rate": RATE})
     np.testing.assert_allclose(found, model.embed(folder / "talk.wav"), atol=1e-5)
     assert found.shape == (SIZE,)
 
 
+def test_windows_through_its_inference(pyannote, model, embedding):
+    """pyannote's own default is to slide a window, here one every second."""
+    inference = pyannote.Inference(embedding.model_, duration=3.0, step=1.0)
+    found = inference({"waveform": torch.from_numpy(TALK)[None], "sample_rate": RATE})
+    assert found.data.shape == (8, SIZE)
+    for k, vector in enumerate(found.data):
+        np.testing.assert_allclose(vector, model.embed(TALK[k * RATE :][: 3 * RATE]), atol=1e-5)
+
+
 @pytest.mark.parametrize(("clustering", "parameters"), [AGGLOMERATIVE, VBX])
-def test_its_diarisation_runs(folder, model, segmentation, embedding, talk, clustering, parameters):
-    audio = {"waveform": torch.from_numpy(talk)[None], "sample_rate": RATE, "uri": "talk"}
-    output, steps = diarise(folder, segmentation, embedding.model_, clustering, parameters, audio)
+def test_its_diarisation_runs(folder, model, embedding, clustering, parameters):
+    plda = local_plda(folder, SIZE)
+    output, steps = diarise(plda, segmentation_network(), embedding.model_, clustering, parameters, TALK)
     names = output.speaker_diarization.labels()
     assert names
     assert output.speaker_embeddings.shape == (len(names), SIZE)
     assert np.isfinite(output.speaker_embeddings).all()
-    # Chunks of 2 s every 0.2 s, three speakers each.
-    found = steps["embeddings"][-1]
-    masks = steps["segmentation"][-1].data > 0.5
+    for chunk, mask, found in heard(steps, TALK):
+        np.testing.assert_allclose(found, masked(model, chunk, mask), atol=1e-5)
+    found, masks = steps["embeddings"][-1], steps["segmentation"][-1].data > 0.5
     assert masks[..., :2].any(axis=1).all(axis=1).any()
-    for k in range(0, 40, 5):
-        chunk = talk[k * RATE // 5 :][: 2 * RATE]
-        expected = np.stack([masked(model, chunk, mask) for mask in masks[k].T.astype(np.float32)])
-        np.testing.assert_allclose(found[k], expected, atol=1e-5)
     assert np.isnan(found[:, 2]).all()
     assert np.isfinite(found[:, :2]).any(axis=(0, 2)).all()
 
 
-def test_the_page_of_it_says_what_runs(folder, segmentation, talk, capsys, monkeypatch):
+def test_the_page_of_it_says_what_runs(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    text = DOCS.read_text(encoding="utf-8")
+    # In CI the extra was installed in this way, within `dev`.
+    assert re.findall(r"```bash\n(.*?)```", text, re.DOTALL) == ["pip install 'cmd-speaker[pyannote]'\n"]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
-    known = {"segmentation": segmentation, "plda": local_plda(folder)}
+    known = {"segmentation": segmentation_network(), "plda": local_plda(folder, SIZE)}
     for block in blocks:
         exec(block, known)
     printed = capsys.readouterr().out.splitlines()
@@ -230,3 +173,4 @@ def test_the_page_of_it_says_what_runs(folder, segmentation, talk, capsys, monke
     assert turns
     assert all(0 <= float(start) < float(stop) <= 10.1 for start, stop, _ in turns)
     assert known["vector"].shape == (SIZE,)
+    assert known["vectors"].shape == (8, SIZE)

@@ -8,6 +8,7 @@ import soundfile
 
 from cmd_speaker.audio import probe, random_crop, read_audio
 from cmd_speaker.errors import DataError
+from cmd_speaker.streams import read_blocks
 
 RATE = 16000
 
@@ -225,3 +226,35 @@ def test_random_crop_follows_its_generator():
     ]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
+
+
+@pytest.mark.parametrize("read", [read_audio, lambda path, **options: list(read_blocks(path, **options))])
+def test_a_sample_rate_that_nobody_records_at(tmp_path, read):
+    """Its filter has 20 taps for each Hz: of a damaged header more than the memory holds."""
+    path = write(tmp_path / "a.wav", sine())
+    content = bytearray(path.read_bytes())
+    for rate in (1, 999, 384_001, 2**31 - 1):
+        content[24:28] = struct.pack("<I", rate)
+        path.write_bytes(content)
+        assert assert_refused(read, path, "no sample rate", f"{rate} Hz", convert=True)
+
+
+def test_a_coding_that_cannot_seek(tmp_path):
+    """GSM 6.10, of telephone systems: only from its beginning, and in pieces whose length is given."""
+    path = write(tmp_path / "a.wav", sine(), subtype="GSM610")
+    whole = read_audio(path)
+    assert len(whole) == pytest.approx(2 * RATE, abs=320)
+    assert np.array_equal(np.concatenate(list(read_blocks(path))), whole)
+    assert np.array_equal(read_audio(path, start=5000, stop=9000), whole[5000:9000])
+    assert np.array_equal(np.concatenate(list(read_blocks(path, start=5000, stop=9000))), whole[5000:9000])
+
+
+def test_a_segment_beyond_the_end_of_a_flac_that_was_cut_off(tmp_path):
+    path = write(tmp_path / "a.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE))
+    path.write_bytes(path.read_bytes()[:20000])
+    for read in (read_audio, lambda path, **options: list(read_blocks(path, **options))):
+        assert assert_refused(read, path, "decoding failed", start=30000)
+
+
+def test_a_path_that_the_system_refuses(tmp_path):
+    assert assert_refused(read_audio, tmp_path / f"{'x' * 300}.wav", "cannot be opened", "too long")

@@ -153,6 +153,12 @@ def test_an_empty_folder(tmp_path):
         waveform_augmenter(noise=True, noise_folder=tmp_path)
 
 
+def test_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(DataError, match="leads nowhere"):
+        waveform_augmenter(noise=True, noise_folder=tmp_path)
+
+
 def test_the_random_state_decides_everything(noises):
     augmenter = waveform_augmenter(True, True, True, noise_folder=noises)
 

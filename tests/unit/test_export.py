@@ -1,6 +1,7 @@
 """Exports: what is written, and that a bad one is not."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -103,10 +104,12 @@ def test_onnx(model, tmp_path, features):
 
 
 def test_an_onnx_graph_that_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
+    """What an earlier export left there stays."""
+    (tmp_path / "m.onnx").write_bytes(b"earlier")
     monkeypatch.setattr(onnx_export, "mean_normalise", lambda features: features)
     with pytest.raises(DataError, match="ONNX Runtime"):
         export_onnx(model, tmp_path / "m.onnx")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"earlier"]
 
 
 def test_a_missing_package_is_told(model, tmp_path, monkeypatch):
@@ -183,6 +186,15 @@ def test_other_weights_are_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setattr(speechbrain_export, "save", changed)
     with pytest.raises(DataError, match=r"SpeechBrain .* gives other embeddings"):
         export_speechbrain(model, tmp_path / "sb")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(model, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert refused(lambda: export_speechbrain(model, tmp_path / "sb"), "folder cannot be written", "No space")
     assert list(tmp_path.iterdir()) == []
 
 

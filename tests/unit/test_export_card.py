@@ -2,15 +2,18 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from cmd_speaker.cli.app import app
 from cmd_speaker.cli.export import export  # noqa: F401
 from cmd_speaker.embeddings import Embeddings, save_embeddings
 from cmd_speaker.errors import DataError, DataErrors, UsageError
+from cmd_speaker.export import kaldi as kaldi_export
 from cmd_speaker.export.card import load_results, model_card, write_card
 from cmd_speaker.export.kaldi import export_kaldi
 from cmd_speaker.model import SpeakerModel
@@ -65,6 +68,22 @@ def test_the_card_says_what_trained_it(model):
     assert "library_name" not in card
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            ["face/targets.safetensors", "text/targets.safetensors", "text/head.safetensors"],
+            "by: face, text.",
+        ),
+        (["teachers/face/targets.safetensors", "teachers/face/head.safetensors"], "by: face."),
+        (["manifests/train.csv"], "names no teacher"),
+    ],
+)
+def test_the_card_names_teachers_of_the_run_and_shared_ones(model, files, said):
+    provenance = {**model.description["provenance"], "checksums": dict.fromkeys(files, "ab" * 32)}
+    assert said in model_card(SpeakerModel(model.encoder, {**model.description, "provenance": provenance}))
+
+
 def test_a_card_of_a_model_without_a_record(model):
     unknown = SpeakerModel(model.encoder, {**model.description, "provenance": {}})
     assert "Not recorded with the model." in model_card(unknown)
@@ -95,24 +114,62 @@ def test_what_is_no_results_is_refused(model, results, text):
         load_results(results, model)
 
 
-def test_a_card_cannot_replace_a_folder(model, tmp_path):
-    assert refused(lambda: write_card(model, tmp_path), "not a file that can be replaced")
+@pytest.mark.parametrize("licence", ["apache-2.0", "no", "1.0", "my licence: see below", "a\nb", "#1"])
+def test_the_front_matter_is_yaml_whatever_the_licence(model, licence):
+    _, front, rest = model_card(model, licence=licence).split("---\n", maxsplit=2)
+    assert yaml.safe_load(front)["license"] == licence
+    assert "speaker-verification" in yaml.safe_load(front)["tags"]
+    assert rest.startswith("\n# Speaker embeddings: xvector")
+
+
+def test_a_card_replaces_neither_a_folder_nor_the_model(folder, model, tmp_path):
+    (tmp_path / "README.md").mkdir()
+    assert refused(lambda: write_card(model, tmp_path / "README.md"), "not a file that can be replaced")
+    before = (folder / "model.json").read_bytes()
+    assert refused(lambda: write_card(model, folder / "model.json"), "ends in .md")
+    assert (folder / "model.json").read_bytes() == before
 
 
 def test_kaldis_folder_is_sorted_by_bytes(tmp_path):
     """In bytes, 'B' (42) is before 'a' (61) and 'é' (c3 a9) after 'z' (7a)."""
+    place = tmp_path / "of mine" / "k"
     ids = ["é-1", "z-1", "a-2", "B-1", "a-1"]
     vectors = np.arange(15, dtype=np.float32).reshape(5, 3)
     speakers = {"é-1": "é", "z-1": "z", "a-2": "a", "a-1": "a", "B-1": "B", "unused": "u"}
-    assert export_kaldi(Embeddings(ids, vectors), speakers, tmp_path / "k") == 4
-    assert (tmp_path / "k" / "utt2spk").read_text() == "B-1 B\na-1 a\na-2 a\nz-1 z\né-1 é\n"
-    assert (tmp_path / "k" / "spk2utt").read_text() == "B B-1\na a-1 a-2\nz z-1\né é-1\n"
-    rows = [line.split(" ")[0] for line in (tmp_path / "k" / "xvector.scp").read_text().splitlines()]
-    assert rows == ["B-1", "a-1", "a-2", "z-1", "é-1"]
+    assert export_kaldi(Embeddings(ids, vectors), speakers, place) == 4
+    assert (place / "utt2spk").read_text() == "B-1 B\na-1 a\na-2 a\nz-1 z\né-1 é\n"
+    assert (place / "spk2utt").read_text() == "B B-1\na a-1 a-2\nz z-1\né é-1\n"
+    rows = [line.split(" ", 1) for line in (place / "xvector.scp").read_text().splitlines()]
+    assert [name for name, _ in rows] == ["B-1", "a-1", "a-2", "z-1", "é-1"]
+    assert all(where.startswith(f"{place}/xvector.ark:") for _, where in rows)
     import kaldiio
 
-    found = kaldiio.load_scp(str(tmp_path / "k" / "xvector.scp"))
+    found = kaldiio.load_scp(str(place / "xvector.scp"))
     assert all(np.array_equal(found[name], vector) for name, vector in zip(ids, vectors, strict=True))
+
+
+def test_kaldis_folder_takes_the_place_of_no_other(tmp_path):
+    """Kaldi's data folders hold an utt2spk of their own, and an earlier export is whole or gone."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "utt2spk").write_text("precious\n")
+    embeddings = Embeddings(["a"], np.ones((1, 2), np.float32))
+    assert refused(lambda: export_kaldi(embeddings, {"a": "x"}, tmp_path / "data"), "this name is taken")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["utt2spk"]
+    assert (tmp_path / "data" / "utt2spk").read_text() == "precious\n"
+
+
+def test_kaldis_folder_is_there_as_a_whole(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kaldi_export, "_write_lines", full)
+    embeddings = Embeddings(["a"], np.ones((1, 2), np.float32))
+    assert refused(
+        lambda: export_kaldi(embeddings, {"a": "x"}, tmp_path / "k"),
+        "k: the folder cannot be written",
+        "No space",
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kaldi_needs_a_speaker_for_every_embedding(tmp_path):
@@ -143,8 +200,15 @@ def test_an_option_of_another_target_is_refused(folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_says_the_largest_difference(folder, tmp_path):
+def test_the_command_says_the_largest_difference_and_what_is_not_exported(folder, tmp_path):
     said = run(folder, "--to", "speechbrain", "--out", tmp_path / "sb")
+    assert "not exported" not in said
+    calibrated = shutil.copytree(folder, tmp_path / "calibrated")
+    (calibrated / "calibration.json").write_text("{}")
+    warned = run(calibrated, "--to", "speechbrain", "--out", tmp_path / "again")
+    assert (
+        f"calibration.json of {calibrated} not exported: other programs compare by the plain cosine" in warned
+    )
     assert re.search(r"sb: SpeechBrain [\d.]+: largest difference \d\.\de-\d\d \(0.1 s .*, 20 s .*\)", said)
 
 

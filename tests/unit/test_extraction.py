@@ -9,9 +9,10 @@ import pytest
 import cmd_speaker.extraction
 from cmd_speaker.embeddings import load_embeddings
 from cmd_speaker.errors import DataErrors
-from cmd_speaker.extraction import Shard, extract, parts_folder
+from cmd_speaker.extraction import LEFT_OUT, Shard, extract, parts_folder
 from cmd_speaker.hearing import Hearing
 from cmd_speaker.inputs import find_inputs
+from cmd_speaker.manifest import Utterance
 from tests.models import small_model, write_noise
 from tests.refusals import refused
 
@@ -215,3 +216,81 @@ def test_whose_share_it_is():
     assert Shard.parse("2/3") == Shard(2, 3)
     assert Shard.of_process({"RANK": "1", "WORLD_SIZE": "4"}) == Shard(2, 4)
     assert Shard.of_process({}) == Shard(1, 1)
+
+
+def test_another_folder_with_the_same_names_and_sizes_is_not_mixed_in(model, inputs, tmp_path, monkeypatch):
+    """Such as the noisy version of a corpus, which was made before."""
+    for number in range(FILES):
+        path = write_noise(tmp_path / "noisy" / f"{number}.wav", 0.3 + 0.1 * (number % 4), 100 + number)
+        os.utime(path, (1, 1))
+    noisy = find_inputs([str(tmp_path / "noisy")])
+    extract(model, noisy, tmp_path / "alone.npz")
+    break_off(model, inputs, tmp_path / "e.npz", monkeypatch, after=2)
+    extract(model, noisy, tmp_path / "e.npz")
+    assert (tmp_path / "e.npz").read_bytes() == (tmp_path / "alone.npz").read_bytes()
+
+
+def test_copies_that_keep_the_times_are_the_same_audio(model, inputs, audio, tmp_path, monkeypatch):
+    """To the second, as tar and scp do."""
+    break_off(model, inputs, tmp_path / "e.npz", monkeypatch, after=2)
+    shutil.copytree(audio, tmp_path / "copy")
+    for path in (tmp_path / "copy").iterdir():
+        os.utime(path, ns=(0, path.stat().st_mtime_ns // 10**9 * 10**9))
+    again = counted(model, monkeypatch)
+    extract(model, find_inputs([str(tmp_path / "copy")]), tmp_path / "e.npz")
+    assert again == ["6.wav", "7.wav", "8.wav", "9.wav"]
+
+
+def test_a_second_call_of_the_same_that_joins_first(model, inputs, tmp_path, monkeypatch):
+    out, embed, calls = tmp_path / "e.npz", model.embed_utterances, []
+
+    def embed_and_be_overtaken(utterances, *rest, **options):
+        calls.append(len(utterances))
+        if len(calls) == 2:
+            assert extract(model, inputs, out).embeddings is not None
+        return embed(utterances, *rest, **options)
+
+    monkeypatch.setattr(model, "embed_utterances", embed_and_be_overtaken)
+    done = extract(model, inputs, out)
+    assert (done.embeddings, done.missing) == (None, 0)
+    assert len(load_embeddings(out)) == FILES
+    assert not parts_folder(out).exists(), "left behind, half full"
+
+
+def test_what_cannot_be_written_is_known_before_anything_is_embedded(model, inputs, tmp_path, monkeypatch):
+    embedded = counted(model, monkeypatch)
+    (tmp_path / "taken.npz").mkdir()
+    assert refused(lambda: extract(model, inputs, tmp_path / "taken.npz"), "taken.npz", "a folder")
+    (tmp_path / "wav.scp").write_text("a a.wav\n")
+    from_list = inputs._replace(list_path=tmp_path / "wav.scp")
+    assert refused(lambda: extract(model, from_list, tmp_path / "wav.scp"), "would be overwritten")
+    two_words = inputs._replace(utterances=[Utterance("two words", inputs.utterances[0].wav)])
+    for name in ("e.ark", "e.scp"):
+        assert refused(lambda name=name: extract(model, two_words, tmp_path / name), "'two words'")
+    assert embedded == []
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_all_that_was_left_out_is_listed(model, inputs, tmp_path):
+    """Also a path that the system does not take."""
+    bad = [Utterance(str(k), tmp_path / f"{k}\0.wav") for k in range(25)]
+    done = extract(model, inputs._replace(utterances=[*inputs.utterances, *bad]), tmp_path / "e.npz")
+    assert len(load_embeddings(tmp_path / "e.npz")) == FILES
+    listed = (parts_folder(tmp_path / "e.npz") / LEFT_OUT).read_text().splitlines()
+    assert listed == [str(error) for error in done.errors]
+    assert len(listed) == 25
+
+
+def test_recordings_in_windows_are_written_sooner(model, inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(cmd_speaker.extraction, "LONG_PART", 1)
+    saved, save = [], cmd_speaker.extraction.save_part
+    monkeypatch.setattr(
+        cmd_speaker.extraction, "save_part", lambda path, part: (saved.append(part.names), save(path, part))
+    )
+    extract(model, inputs, tmp_path / "e.npz", Hearing(window=0.2))
+    assert saved == [[each.id] for each in inputs.utterances]
+
+
+@pytest.mark.parametrize(("rank", "count"), [("x", "2"), ("", ""), ("2", "2"), ("-1", "2"), ("0", "")])
+def test_what_torchrun_would_not_set(rank, count):
+    assert refused(lambda: Shard.of_process({"RANK": rank, "WORLD_SIZE": count}), "RANK", f"'{rank}'")

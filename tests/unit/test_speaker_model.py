@@ -40,6 +40,7 @@ def test_every_form_of_the_same_audio_has_the_same_bits(model, wav, samples):
         forms = [
             str(wav), samples, torch.from_numpy(samples), wav.read_bytes(), file, io.BytesIO(wav.read_bytes()),
             live, pcm, torch.from_numpy(pcm), [pcm[:5000], torch.from_numpy(samples[5000:])],
+            pcm.astype(">i2"), samples.astype(">f8"),
         ]  # fmt: skip
         for form in forms:
             assert np.array_equal(model.embed(form), expected), type(form)
@@ -65,6 +66,8 @@ def test_from_where_an_open_file_stands(model, wav):
 
 def test_a_tensor_that_is_being_learnt(model, samples):
     assert np.array_equal(model.embed(torch.from_numpy(samples).requires_grad_()), model.embed(samples))
+    coarse = torch.from_numpy(samples).bfloat16()
+    assert np.array_equal(model.embed(coarse), model.embed(coarse.float()))
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
@@ -84,8 +87,10 @@ def test_what_are_no_samples(model):
     assert refused(lambda: model.embed(np.ones(16000, np.uint8)), "no samples", "uint8")
     assert refused(lambda: model.embed(np.ones(16000, np.complex64)), "no samples", "complex64")
     assert refused(lambda: model.embed([]), "too short")
+    assert refused(lambda: model.embed(np.ones(16000, np.float32), 0), "no sample rate", "0 Hz")
     assert refused(lambda: model.embed(b"nothing of that kind" * 20), "audio in memory", "not readable")
     assert refused(lambda: model.embed(io.BytesIO()), "audio in an open file", "empty")
+    assert refused(lambda: model.embed(io.StringIO("RIFF")), "open as text", "'rb'")
 
 
 def test_a_recording_says_how_long_it_is(model, wav):
