@@ -84,21 +84,14 @@ def build_proto(graph: EmbeddingGraph, out: Path) -> ModelProto:
             f"a model is exported from the CPU: expected SpeakerModel.load(MODEL), found one on {device}"
         )
     refuse_unwritable(out.parent)
-    proto = trace(graph, graph.example, graph.input)
-    _name_axes(proto, graph.axes)
-    return proto
-
-
-def trace(network: nn.Module, example: Tensor, name: str) -> ModelProto:
-    """A network of one input `name` as ONNX, in evaluation mode; the input's first two axes are free."""
     free = torch.export.Dim.DYNAMIC
     with warnings.catch_warnings():
         # The exporter warns of what it will do in later versions.
         warnings.simplefilter("ignore")
-        for traced in track([network.eval()], "Tracing the graph"):
+        for traced in track([graph.eval()], "Tracing the graph"):
             program = torch.onnx.export(
-                traced, (example,), dynamo=True, verbose=False, opset_version=OPSET,
-                input_names=[name], output_names=["embs"], dynamic_shapes=({0: free, 1: free},),
+                traced, (graph.example,), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=[graph.input], output_names=["embs"], dynamic_shapes=({0: free, 1: free},),
             )  # fmt: skip
     assert program is not None
     proto = program.model_proto
@@ -106,6 +99,7 @@ def trace(network: nn.Module, example: Tensor, name: str) -> ModelProto:
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
+    _name_axes(proto, graph.axes)
     return proto
 
 

@@ -43,15 +43,20 @@ class ContextPooling(nn.Module):
 
     Mean and standard deviation of all frames are joined to each of them before a convolution of width 1. They are
     the same for every frame, and so is what the convolution makes of them. Here it is made once and added: a third
-    of the multiplications. Nothing in a batch may be padded.
+    of the multiplications. Nothing in a batch may be padded. In training SpeechBrain's own order of sums is kept,
+    so that a run repeats to the bits of earlier ones.
     """
 
     def __init__(self, layer: AttentiveStatisticsPooling) -> None:
         super().__init__()
         self.tdnn, self.tanh, self.conv, self.eps = layer.tdnn, layer.tanh, layer.conv, layer.eps
+        # In a tuple, its parameters, which are those above, are not named twice.
+        self._in_training = (layer,)
 
     def forward(self, frames: Tensor, lengths: None = None) -> Tensor:
         """[batch, channels, frames] -> [batch, 2 * channels, 1]."""
+        if self.training:
+            return self._in_training[0](frames)
         of_all = self._statistics(frames, frames.new_ones(1, 1, 1) / frames.shape[2])
         joined = self.tdnn.conv.conv
         of_frame, of_context = joined.weight.split([frames.shape[1], of_all.shape[1]], dim=1)

@@ -108,8 +108,8 @@ def test_an_engine_that_is_not_there(folder, monkeypatch):
     assert refused(lambda: load(folder, engine="onnx"), "unknown engine 'onnx'", "torch or onnxruntime")
     assert refused(lambda: load(folder, "meta", engine="onnxruntime"), "no device 'meta'")
     assert refused(lambda: cmd_speaker.engine.check_engine("onnxruntime", "cuda:1"), "on a CPU", "cuda:1")
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert refused(lambda: load(folder, engine="onnxruntime"), "needs onnxscript", "cmd-speaker[export]")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert refused(lambda: load(folder, engine="onnxruntime"), "needs onnx", "cmd-speaker[export]")
 
 
 def test_other_embeddings_are_refused(model, monkeypatch):
