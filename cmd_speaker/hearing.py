@@ -33,7 +33,7 @@ from cmd_speaker.streams import read_blocks, resample_blocks
 from cmd_speaker.vad import speech_detector
 
 Samples: TypeAlias = np.ndarray | torch.Tensor
-"""Of one channel, [n]: floating point in [-1, 1], or integers of 16 or 32 bits."""
+"""Of one channel, [n] or [1, n]: floating point in [-1, 1], or integers of 16 or 32 bits."""
 AudioLike: TypeAlias = str | Path | bytes | BinaryIO | Samples | Iterable[Samples]
 """A path, the bytes of an audio file, an open one, samples, or samples in chunks."""
 MAX_SECONDS = 1200.0
@@ -197,9 +197,11 @@ def _as_samples(chunk: Samples) -> np.ndarray:
         # NumPy has no bfloat16.
         chunk = (chunk.float() if chunk.is_floating_point() else chunk).detach().cpu().numpy()
     samples = np.asarray(chunk)
+    if samples.ndim == 2 and len(samples) == 1:
+        samples = samples[0]
     if samples.ndim != 1:
         raise DataError(
-            "samples must have one dimension", expected="[samples]", found=samples.shape,
+            "samples must be of one channel", expected="[samples] or [1, samples]", found=samples.shape,
             fix="Choose a channel, or take their mean",
         )  # fmt: skip
     if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4):

@@ -122,10 +122,10 @@ class SpeakerModel:
     ) -> np.ndarray:
         """One embedding, float32 [D], not length-normalised.
 
-        `audio` is a path, the bytes of an audio file, an open file, samples [n] in [-1, 1] at `sample_rate` Hz, or
-        an iterable of such samples in chunks. `convert` allows a file at another rate or with several channels
-        (see `cmd_speaker.audio.read_audio`). `vad` takes out what is no speech; `window` and `hop`, in seconds,
-        give the mean of windows, in bounded memory.
+        `audio` is a path, the bytes of an audio file, an open file, samples [n] or [1, n] in [-1, 1] at
+        `sample_rate` Hz, or an iterable of such samples in chunks. `convert` allows a file at another rate or with
+        several channels (see `cmd_speaker.audio.read_audio`). `vad` takes out what is no speech; `window` and
+        `hop`, in seconds, give the mean of windows, in bounded memory.
 
         Raises `DataError` for audio that gives no trustworthy embedding.
         """

@@ -207,7 +207,7 @@ def test_loading_reads_no_other_file(folder):
         (np.zeros(16000, np.float32), "silent"),
         (np.full(16000, np.nan, np.float32), "not finite"),
         (noise(320, 0), "too short"),
-        (np.zeros((2, 16000), np.float32), "one dimension"),
+        (np.zeros((2, 16000), np.float32), "one channel"),
     ],
 )
 def test_bad_arrays(model, samples, message):

@@ -64,6 +64,10 @@ def test_from_where_an_open_file_stands(model, wav):
     assert np.array_equal(model.embed(file), model.embed(wav))
 
 
+def test_one_channel_as_torchaudio_loads_it(model, samples):
+    assert np.array_equal(model.embed(torch.from_numpy(samples)[None]), model.embed(samples))
+
+
 def test_a_tensor_that_is_being_learnt(model, samples):
     assert np.array_equal(model.embed(torch.from_numpy(samples).requires_grad_()), model.embed(samples))
     coarse = torch.from_numpy(samples).bfloat16()
@@ -83,7 +87,7 @@ def test_any_sample_rate(model, tmp_path, rate):
 
 
 def test_what_are_no_samples(model):
-    assert refused(lambda: model.embed(np.zeros((1, 16000), np.float32)), "one dimension", "(1, 16000)")
+    assert refused(lambda: model.embed(np.zeros((2, 16000), np.float32)), "one channel", "(2, 16000)")
     assert refused(lambda: model.embed(np.ones(16000, np.uint8)), "no samples", "uint8")
     assert refused(lambda: model.embed(np.ones(16000, np.complex64)), "no samples", "complex64")
     assert refused(lambda: model.embed([]), "too short")
