@@ -81,8 +81,14 @@ class Decider:
     def verify(self, a: Recording, b: Recording, point: OperatingPoint | None = None) -> Verification:
         """Two recordings, at the calibration's own prior unless `point` names prior and costs.
 
-        Raises `UsageError` for a point without calibration, `DataError` as `compare` does.
+        Raises `UsageError` for a point without calibration, `DataError` for recordings that two models embedded, and
+        as `compare` does.
         """
+        if a.model is not None and b.model is not None and a.model != b.model:
+            raise DataError(
+                "embeddings of two models cannot be compared", expected=f"the model {a.model[:12]}...",
+                found=f"the model {b.model[:12]}...", fix="Embed both recordings with one model",
+            )  # fmt: skip
         found = self.compare([[a]], b)
         score, warnings = float(found.scores[0]), [*self.warnings, *found.warnings]
         if self.calibration is None or found.llrs is None:

@@ -11,6 +11,7 @@ from cmd_speaker.calibration.qualities import Quality
 from cmd_speaker.decision import Decider
 from cmd_speaker.errors import DataError
 from cmd_speaker.scoring.backend import Backend
+from tests.refusals import refused
 from tests.registries import MODEL, recording
 
 
@@ -55,6 +56,12 @@ def test_the_cohort_mean_is_that_of_the_average():
     speakers = [[recording(1, 0), recording(0, 2)]]
     found = Decider(backend, calibration("cohort_mean")).compare(speakers, recording(0, 5))
     np.testing.assert_allclose(found.llrs, [2 * 0.5**0.5 - 1 + 0.5**0.5 + 10], rtol=1e-6)
+
+
+def test_recordings_of_two_models_are_not_compared():
+    other = recording(1, 0, model="b" * 64)
+    assert refused(lambda: Decider(Backend()).verify(recording(1, 0), other), "two models", "bbbbbbbbbbbb")
+    assert Decider(Backend()).verify(recording(1, 0), recording(2, 0, model=None)).score == 1
 
 
 def test_a_measure_beyond_the_range_is_warned_of():
