@@ -81,8 +81,8 @@ class Decider:
     def verify(self, a: Recording, b: Recording, point: OperatingPoint | None = None) -> Verification:
         """Two recordings, at the calibration's own prior unless `point` names prior and costs.
 
-        Raises `UsageError` for a point without calibration, `DataError` for recordings that two models embedded, and
-        as `compare` does.
+        Raises `UsageError` for a point without calibration, `DataError` for recordings that two models embedded,
+        and as `compare` does.
         """
         if a.model is not None and b.model is not None and a.model != b.model:
             raise DataError(
