@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -76,6 +77,8 @@ def info(
     as_json: Json = False,
 ) -> None:
     """What a model is and was trained on; verifies its checksums and self-test."""
+    import yaml
+
     from cmd_speaker.calibration.calibration_file import describe
     from cmd_speaker.decision import Decider
     from cmd_speaker.model import SpeakerModel
@@ -90,7 +93,6 @@ def info(
     if as_json:
         print(json.dumps(description, indent=1))
         return
-    for name, value in description.items():
-        print(f"{name:<16} {value if not isinstance(value, dict) else json.dumps(value)}")
-    print("self-test        passed")
+    description["self_test"] = "passed"
+    print(yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=math.inf), end="")
     warn(decider.warnings)
