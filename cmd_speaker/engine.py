@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import warnings
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cmd_speaker.encoder import SpeakerEncoder
 from cmd_speaker.errors import UsageError
@@ -39,14 +40,14 @@ class RuntimeEncoder(SpeakerEncoder):
         options = SessionOptions()
         # Several batches are computed side by side, as in `embed_read`, rather than one on several threads.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        graph = _graph(self.student, torch.zeros(2, 100, self.student.n_mels))
+        graph = _graph(self.student)
         self.session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def embed(self, features: Tensor) -> Tensor:
         return torch.from_numpy(self.session.run(None, {"feats": features.numpy()})[0])
 
 
-def _graph(student: nn.Module, example: Tensor) -> bytes:
+def _graph(student: Any) -> bytes:
     """ONNX of `feats` [batch, frames, mels] -> `embs` [batch, D]."""
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -55,7 +56,7 @@ def _graph(student: nn.Module, example: Tensor) -> bytes:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             student,
-            (example,),
+            (torch.zeros(2, 100, student.n_mels),),
             file,  # type: ignore[arg-type]  # of this exporter alone
             dynamo=False,
             opset_version=OPSET,

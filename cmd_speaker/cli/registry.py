@@ -66,7 +66,8 @@ def enroll(
                 if registry.holder(checksum) == name:
                     known += 1
                     continue
-                registry.enrol(name, [Enrolled.of_file(loaded, file, convert=convert, vad=vad)])
+                recording = loaded.recording(file, convert=convert, vad=vad)
+                registry.enrol(name, [Enrolled(file.name, checksum, recording)])
             except RegistryUnusable as error:
                 raise DataErrors(
                     f"{done} of {len(files)} recordings were looked at", [*errors, error]

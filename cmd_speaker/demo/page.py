@@ -37,6 +37,7 @@ class Page:
         self.desk = desk
 
     def build(self) -> gr.Blocks:
+        """The page, which nobody serves yet."""
         with gr.Blocks(analytics_enabled=False, title="Speakers compared", delete_cache=(60, 60)) as page:
             gr.HTML(element("h1", "Speakers compared") + describe_model(self.desk))
             clips = gr.State({})
